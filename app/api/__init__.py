@@ -1,0 +1,57 @@
+"""The HTTP API: blueprints, their schemas and the OpenAPI document made of them."""
+
+import flask
+from flask_smorest import Api
+
+from ..capture.hooks import REQUEST_ID_HEADER, request_id
+from . import actions, audits, crm, docs, health, operations, stats
+from .problems import register_problem_handlers
+from .schemas import ProblemSchema
+from .service import SERVICE, Service
+
+BASE = "/api/v1"
+DESCRIPTION = """The action and audit log of a multi-tenant platform.
+
+Send your API key in the header `X-API-Key`. Lists are newest first; the `Link` header leads to the
+next page. Times are RFC 3339 in UTC. Errors are problem details (RFC 9457) that name the field."""
+
+OPENAPI = {
+    "API_TITLE": "Opsledger",
+    "API_VERSION": "v1",
+    "OPENAPI_VERSION": "3.1.0",
+    "OPENAPI_URL_PREFIX": "/",
+    "OPENAPI_JSON_PATH": "openapi.json",
+    "API_SPEC_OPTIONS": {
+        "info": {"description": DESCRIPTION},
+        "security": [{"ApiKey": []}],
+        "components": {
+            "securitySchemes": {"ApiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"}}
+        },
+    },
+}
+
+
+class ProblemApi(Api):  # type: ignore[misc]
+    """flask-smorest's Api with our errors in its document, and without its error handler."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        """Ours are registered for the whole app."""
+
+
+def register_api(app: flask.Flask, service: Service) -> None:
+    """Add every route of the API, its errors and its documentation to the app."""
+    app.extensions[SERVICE] = service
+    app.config.update(OPENAPI)
+    register_problem_handlers(app)
+    api = ProblemApi(app)
+    for module in (actions, audits, operations, stats, crm):
+        api.register_blueprint(module.blueprint, url_prefix=BASE)
+    app.register_blueprint(health.blueprint)
+    app.register_blueprint(docs.blueprint)
+
+    @app.after_request
+    def name_request(response: flask.Response) -> flask.Response:
+        response.headers[REQUEST_ID_HEADER] = request_id()
+        return response

@@ -1,0 +1,78 @@
+"""The action log endpoints."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..auth import requires
+from ..domain.access import Scope
+from ..domain.filters import ActionFilter
+from ..domain.logs import ActionLog, ActionLogSummary
+from ..errors import NotFound
+from ..store.action_logs import ActionLogRepository
+from .identifiers import path_uuid
+from .paging import Paging
+from .parsing import Blueprint
+from .schemas import (
+    ActionLogSchema,
+    ActionLogSummarySchema,
+    ActionQuery,
+    RecentFailuresQuery,
+)
+from .service import reading
+
+blueprint = Blueprint("action logs", __name__, description="Provider operations on record.")
+
+
+@blueprint.route("/logs/actions")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(ActionQuery, location="query")
+@blueprint.response(200, ActionLogSummarySchema(many=True))
+def list_actions(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int, dict[str, str]]:
+    """List action logs, newest first.
+
+    Values of one filter are alternatives; all filters must match. The Link header leads on.
+    """
+    filters = ActionFilter(
+        action_type=_distinct(query.get("action_type")),
+        status=_distinct(query.get("status")),
+        provider_name=_distinct(query.get("provider_name")),
+        since=query.get("since"),
+        until=query.get("until"),
+        min_execution_time_ms=query.get("min_execution_time_ms"),
+        operation_id=query.get("operation_id"),
+    )
+    with reading() as (session, tenant_id):
+        paging = Paging(query, filters, f"actions {tenant_id}")
+        rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
+    shown, headers = paging.respond(rows)
+    return shown, 200, headers
+
+
+@blueprint.route("/logs/actions/<action_id>")
+@requires(Scope.LOGS_READ)
+@blueprint.response(200, ActionLogSchema)
+def get_action(action_id: str) -> ActionLog:
+    """Get one action log with its request and response."""
+    wanted = path_uuid("action_id", action_id)
+    with reading() as (session, tenant_id):
+        found = ActionLogRepository(session, tenant_id).get(wanted)
+    if found is None:
+        raise NotFound(f"There is no action log {wanted}")
+    return found
+
+
+@blueprint.route("/logs/actions/failed/recent")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(RecentFailuresQuery, location="query")
+@blueprint.response(200, ActionLogSummarySchema(many=True))
+def list_recent_failures(query: dict[str, Any]) -> list[ActionLogSummary]:
+    """List the newest failures and timeouts of the last minutes."""
+    since = datetime.now(UTC) - timedelta(minutes=query["minutes"])
+    with reading() as (session, tenant_id):
+        return ActionLogRepository(session, tenant_id).recent_failures(since, query["limit"])
+
+
+def _distinct(values: list[str] | None) -> tuple[str, ...]:
+    """Sorted and without repeats, so that the same filter makes the same cursor."""
+    return tuple(sorted(set(values or ())))

@@ -1,0 +1,85 @@
+"""Marshmallow fields whose messages say what is allowed."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import flask
+import marshmallow as ma
+
+from ..domain.identity import format_time
+from ..domain.records import ActionStatus
+
+# RFC 3339, section 5.6; the zone is required, since a log that guesses zones lies.
+TIMESTAMP_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+TIMESTAMP_RULE = (
+    "Must be an RFC 3339 time with a zone, such as 2024-01-15T10:30:00Z (write + as %2B in a URL)."
+)
+
+
+class Timestamp(ma.fields.Field[datetime]):
+    """A moment: RFC 3339 in, UTC with Z out."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        described = {"type": "string", "format": "date-time", **kwargs.pop("metadata", {})}
+        super().__init__(metadata=described, **kwargs)
+
+    def _serialize(self, value: datetime | None, attr: str | None, obj: Any, **_: Any) -> Any:
+        return None if value is None else format_time(value)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> datetime:
+        if not isinstance(value, str) or not TIMESTAMP_FORM.fullmatch(value):
+            raise ma.ValidationError(TIMESTAMP_RULE)
+        try:
+            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError) as error:
+            raise ma.ValidationError(TIMESTAMP_RULE) from error
+
+
+def whole_number(low: int, high: int | None, **kwargs: Any) -> ma.fields.Integer:
+    """An integer from `low` to `high`, whose every complaint gives the range."""
+    rule = (
+        f"Must be a whole number from {low} to {high}."
+        if high is not None
+        else (f"Must be a whole number of at least {low}.")
+    )
+    return ma.fields.Integer(
+        validate=ma.validate.Range(low, high, error=kwargs.pop("error", rule)),
+        error_messages={"invalid": rule, "too_large": rule, "null": rule},
+        **kwargs,
+    )
+
+
+def text(low: int, high: int, **kwargs: Any) -> ma.fields.String:
+    """A string of `low` to `high` characters."""
+    rule = f"Must have {low} to {high} characters."
+    return ma.fields.String(validate=ma.validate.Length(low, high, error=rule), **kwargs)
+
+
+class Status(ma.fields.String):
+    """An action status, read in any case."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        lowered = str(super()._deserialize(value, attr, data, **kwargs)).lower()
+        allowed = [status.value for status in ActionStatus]
+        if lowered not in allowed:
+            raise ma.ValidationError(f"Must be one of: {', '.join(allowed)}.")
+        return lowered
+
+
+class ActionType(ma.fields.String):
+    """An action type that exists on this platform."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        name = super()._deserialize(value, attr, data, **kwargs)
+        allowed = flask.current_app.extensions["opsledger-service"].action_types()
+        if name not in allowed:
+            raise ma.ValidationError(f"Must be one of: {', '.join(sorted(allowed))}.")
+        return name

@@ -1,0 +1,35 @@
+"""Identifiers in paths: parsed strictly, so that a typo is a 400 and not a 404."""
+
+from uuid import UUID
+
+from ..domain.records import IDENTIFIER_CHARS_MAX
+from ..errors import FieldError, InvalidInput
+from .parsing import UNSTORABLE_RULE, is_storable
+
+
+def path_uuid(name: str, value: str) -> UUID:
+    """The UUID of a path segment.
+
+    Raises:
+        InvalidInput: names the segment.
+    """
+    try:
+        if len(value) == 36:  # UUID() would also take braces, URNs and missing hyphens
+            return UUID(value)
+    except ValueError:
+        pass
+    rule = "must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057"
+    raise InvalidInput(FieldError(name, rule))
+
+
+def path_text(name: str, value: str, chars_max: int = IDENTIFIER_CHARS_MAX) -> str:
+    """The text of a path segment.
+
+    Raises:
+        InvalidInput: names the segment and the rule.
+    """
+    if not 1 <= len(value) <= chars_max:
+        raise InvalidInput(FieldError(name, f"must have 1 to {chars_max} characters"))
+    if not is_storable(value):
+        raise InvalidInput(FieldError(name, UNSTORABLE_RULE))
+    return value

@@ -1,0 +1,132 @@
+"""Parsing at the door: strict, and every complaint names the field and what is allowed."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn, TypeVar, cast
+
+import flask
+import marshmallow as ma
+from flask_smorest import Blueprint as SmorestBlueprint
+from webargs.flaskparser import FlaskParser
+from webargs.multidictproxy import MultiDictProxy
+from werkzeug.exceptions import UnsupportedMediaType
+
+from ..errors import FieldError, InvalidInput
+
+UNKNOWN = "Unknown field."  # marshmallow's own words, which do not say what is known
+View = TypeVar("View", bound=Callable[..., Any])
+
+UNSTORABLE_RULE = "must not contain NUL or lone surrogates"
+
+
+class StrictParser(FlaskParser):
+    """A webargs parser that refuses what it does not know and answers with 400."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+    DEFAULT_UNKNOWN_BY_LOCATION = {"query": ma.RAISE, "json": ma.RAISE}  # noqa: RUF012
+
+    def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
+        """The query parameters; one that is no list may be given once."""
+        errors = []
+        for name, values in req.args.lists():
+            field = schema.fields.get(name)
+            if len(values) > 1 and field is not None and not isinstance(field, ma.fields.List):
+                errors.append(FieldError(name, "may be given only once"))
+            if any(not is_storable(value) for value in (name, *values)):
+                errors.append(FieldError(name.replace("\x00", "\ufffd"), UNSTORABLE_RULE))
+        if errors:
+            raise InvalidInput(*errors)
+        return MultiDictProxy(req.args, schema)
+
+    def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
+        """The JSON body, as RFC 8259 has it: UTF-8, no NaN, no Infinity."""
+        if not req.is_json:
+            raise UnsupportedMediaType("The body must be JSON: Content-Type: application/json")
+        body = req.get_data()
+        try:
+            value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        except RecursionError as error:
+            raise InvalidInput(FieldError("body", "is nested too deeply")) from error
+        except ValueError as error:
+            raise InvalidInput(FieldError("body", f"is not valid JSON: {error}")) from error
+        refuse_unstorable(value)
+        return value
+
+    def handle_error(
+        self,
+        error: ma.ValidationError,
+        req: flask.Request,
+        schema: ma.Schema,
+        *,
+        error_status_code: int | None,
+        error_headers: Any,
+    ) -> NoReturn:
+        """Turn marshmallow's tree of messages into a flat list of fields."""
+        messages: Any = error.messages
+        located = messages.values() if isinstance(messages, dict) else [messages]
+        errors = [found for part in located for found in _flatten(part, "", schema)]
+        raise InvalidInput(*errors) from error
+
+
+class Blueprint(SmorestBlueprint):  # type: ignore[misc]
+    """A flask-smorest blueprint whose arguments are parsed strictly."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def route(self, rule: str, **options: Any) -> Callable[[View], View]:
+        """Decorator: serve a view at a rule, and document it."""
+        return cast("Callable[[View], View]", super().route(rule, **options))
+
+    def arguments(self, schema: Any, **options: Any) -> Callable[[View], View]:
+        """Decorator: parse the query or the body by a schema, as the view's first argument."""
+        return cast("Callable[[View], View]", super().arguments(schema, **options))
+
+    def response(self, status: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
+        """Decorator: serialize what the view returns by a schema."""
+        return cast("Callable[[View], View]", super().response(status, schema, **options))
+
+
+def is_storable(value: str) -> bool:
+    """Whether Postgres can hold the text."""
+    return "\x00" not in value and not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def refuse_unstorable(value: Any) -> None:
+    """Refuse a JSON value that holds text Postgres cannot.
+
+    Raises:
+        InvalidInput: names every place.
+    """
+    errors = [FieldError(path, UNSTORABLE_RULE) for path in _unstorable(value, "")]
+    if errors:
+        raise InvalidInput(*errors)
+
+
+def _unstorable(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, str):
+        if not is_storable(value):
+            yield path or "body"
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not is_storable(key):
+                yield path or "body"
+            yield from _unstorable(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unstorable(item, f"{path}[{index}]")
+
+
+def _flatten(messages: Any, path: str, schema: ma.Schema) -> Iterator[FieldError]:
+    if isinstance(messages, dict):
+        for key, inner in messages.items():
+            name = f"{path}.{key}" if path and not isinstance(key, int) else path or str(key)
+            yield from _flatten(inner, "body" if name == "_schema" else name, schema)
+    else:
+        for message in messages if isinstance(messages, list) else [messages]:
+            known = ", ".join(sorted(schema.fields))
+            text = f"is not known here; known are {known}" if message == UNKNOWN else str(message)
+            yield FieldError(path or "body", text)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")

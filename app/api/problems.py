@@ -1,0 +1,92 @@
+"""Errors as problem details (RFC 9457), from one handler; no stack trace ever leaves here."""
+
+import http
+from dataclasses import asdict
+from typing import Any
+
+import flask
+from werkzeug.exceptions import HTTPException
+
+from .. import errors
+from ..capture.hooks import request_id
+from ..telemetry import get_logger
+
+PROBLEM_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5  # about what a restarted Postgres or broker needs
+
+STATUS_BY_ERROR: tuple[tuple[type[errors.OpsledgerError], int, str], ...] = (
+    (errors.InvalidInput, 400, "invalid-input"),
+    (errors.InvalidRecord, 400, "invalid-record"),
+    (errors.Unauthenticated, 401, "unauthenticated"),
+    (errors.Forbidden, 403, "forbidden"),
+    (errors.NotFound, 404, "not-found"),
+    (errors.Conflict, 409, "conflict"),
+    (errors.QueryTimeout, 503, "query-timeout"),
+    (errors.StoreUnavailable, 503, "store-unavailable"),
+)
+
+log = get_logger(__name__)
+
+
+def register_problem_handlers(app: flask.Flask) -> None:
+    """Answer every error of the app with problem details."""
+    app.register_error_handler(errors.OpsledgerError, _from_ours)
+    app.register_error_handler(HTTPException, _from_http)
+    app.register_error_handler(Exception, _from_bug)
+
+
+def problem(
+    status: int, detail: str, *, kind: str, fields: tuple[errors.FieldError, ...] = ()
+) -> flask.Response:
+    """A problem response.
+
+    Args:
+        kind: the last part of the problem's type, a stable name for programs.
+    """
+    body: dict[str, Any] = {
+        "type": f"urn:opsledger:problem:{kind}",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": request_id(),
+    }
+    if fields:
+        body["errors"] = [asdict(field) for field in fields]
+    response = flask.jsonify(body)
+    response.status_code = status
+    response.content_type = PROBLEM_TYPE
+    if status == 503:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'ApiKey realm="opsledger"'
+    return response
+
+
+def _from_ours(error: errors.OpsledgerError) -> flask.Response:
+    if isinstance(error, errors.ProviderError):
+        return problem(error.status, error.detail, kind="provider-error")
+    for kind, status, name in STATUS_BY_ERROR:
+        if isinstance(error, kind):
+            fields = error.errors if isinstance(error, errors.InvalidInput) else ()
+            return problem(status, error.detail, kind=name, fields=fields)
+    return _from_bug(error)
+
+
+def _from_http(error: HTTPException) -> flask.Response:
+    if error.response is not None and error.code is None:
+        return flask.make_response(error.response)
+    status = error.code or 500
+    if status < 400:  # a redirect is no problem
+        return flask.make_response(error.get_response())
+    kind = http.HTTPStatus(status).phrase.lower().replace(" ", "-")
+    response = problem(status, error.description or "", kind=kind)
+    allowed = dict(error.get_headers()).get("Allow")
+    if allowed:
+        response.headers["Allow"] = allowed
+    return response
+
+
+def _from_bug(error: Exception) -> flask.Response:
+    log.error("unexpected error", exc_info=error, request_id=request_id())
+    detail = "Something went wrong here; the request id finds it in the service's log"
+    return problem(500, detail, kind="internal-error")

@@ -1,0 +1,198 @@
+"""What the log endpoints take and give, as marshmallow schemas; OpenAPI is made of them."""
+
+from typing import Any
+
+import marshmallow as ma
+
+from ..domain.filters import (
+    CURSOR_CHARS_MAX,
+    PAGE_ROWS_MAX,
+    SKIP_ROWS_MAX,
+    TRAIL_ROWS_MAX,
+)
+from ..domain.records import (
+    IDENTIFIER_CHARS_MAX,
+    INTEGER_MAX,
+    IP_CHARS_MAX,
+    NAME_CHARS_MAX,
+    Kind,
+)
+from .fields import ActionType, Status, Timestamp, text, whole_number
+
+SKIP_RULE = (
+    f"Must be a whole number from 0 to {SKIP_ROWS_MAX}; to go further, follow the cursor"
+    " (after) of the Link header."
+)
+
+
+def described(field: Any, description: str) -> Any:
+    """The field with a description for OpenAPI."""
+    field.metadata["description"] = description
+    return field
+
+
+class WindowQuery(ma.Schema):
+    """A stretch of time."""
+
+    since = Timestamp(metadata={"description": "Made at or after this time."})
+    until = Timestamp(metadata={"description": "Made before this time."})
+
+    @ma.validates_schema
+    def check_order(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse a window that ends before it starts."""
+        if "since" in data and "until" in data and data["since"] > data["until"]:
+            raise ma.ValidationError("Must not be after until.", "since")
+
+
+class PageQuery(ma.Schema):
+    """A page: by offset, or past a cursor."""
+
+    limit = whole_number(1, PAGE_ROWS_MAX, load_default=100)
+    skip = whole_number(0, SKIP_ROWS_MAX, load_default=0, error=SKIP_RULE)
+    after = described(text(1, CURSOR_CHARS_MAX), "Cursor from the Link header.")
+
+    @ma.validates_schema
+    def check_one_way(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse an offset on top of a cursor."""
+        if data.get("skip") and "after" in data:
+            raise ma.ValidationError("Must not be combined with after.", "skip")
+
+
+class ActionQuery(WindowQuery, PageQuery):
+    """Filters of the action list."""
+
+    action_type = ma.fields.List(ActionType(), metadata={"description": "Repeatable."})
+    status = ma.fields.List(Status(), metadata={"description": "Repeatable; in any case."})
+    provider_name = ma.fields.List(text(1, NAME_CHARS_MAX), metadata={"description": "Repeatable."})
+    min_execution_time_ms = whole_number(0, INTEGER_MAX)
+    operation_id = text(1, IDENTIFIER_CHARS_MAX)
+
+
+class RecentFailuresQuery(ma.Schema):
+    """How far back, and how many."""
+
+    minutes = whole_number(1, 1440, load_default=60)
+    limit = whole_number(1, 100, load_default=50)
+
+
+class AuditQuery(WindowQuery, PageQuery):
+    """Filters of the audit list."""
+
+    action = text(1, NAME_CHARS_MAX)
+    resource_type = text(1, NAME_CHARS_MAX)
+    resource_id = text(1, IDENTIFIER_CHARS_MAX)
+    user_id = text(1, IDENTIFIER_CHARS_MAX)
+    ip_address = text(1, IP_CHARS_MAX)
+    operation_id = text(1, IDENTIFIER_CHARS_MAX)
+
+
+class TrailQuery(PageQuery):
+    """A page of a resource's trail."""
+
+    limit = whole_number(1, TRAIL_ROWS_MAX, load_default=100)
+
+
+class ActionLogSummarySchema(ma.Schema):
+    """An action log as lists show it."""
+
+    id = ma.fields.UUID(required=True)
+    tenant_id = ma.fields.UUID(required=True)
+    action_type = ma.fields.String(required=True)
+    provider_name = ma.fields.String(required=True)
+    status = ma.fields.String(required=True)
+    error_message = ma.fields.String(required=True, allow_none=True)
+    execution_time_ms = ma.fields.Integer(required=True)
+    created_at = Timestamp(required=True)
+
+
+class ActionLogSchema(ActionLogSummarySchema):
+    """An action log with its payloads."""
+
+    request_payload = ma.fields.Raw(required=True)
+    response_data = ma.fields.Raw(required=True, allow_none=True)
+    operation_id = ma.fields.String(required=True, allow_none=True)
+    metadata = ma.fields.Dict(required=True)
+    updated_at = Timestamp(required=True)
+
+
+class AuditLogSummarySchema(ma.Schema):
+    """An audit log as lists show it."""
+
+    id = ma.fields.UUID(required=True)
+    tenant_id = ma.fields.UUID(required=True)
+    action = ma.fields.String(required=True)
+    resource_type = ma.fields.String(required=True)
+    resource_id = ma.fields.String(required=True)
+    user_id = ma.fields.String(required=True, allow_none=True)
+    changes = ma.fields.Dict(required=True)
+    ip_address = ma.fields.String(required=True, allow_none=True)
+    created_at = Timestamp(required=True)
+
+
+class AuditLogSchema(AuditLogSummarySchema):
+    """An audit log in full."""
+
+    user_agent = ma.fields.String(required=True, allow_none=True)
+    operation_id = ma.fields.String(required=True, allow_none=True)
+    metadata = ma.fields.Dict(required=True)
+    updated_at = Timestamp(required=True)
+
+
+class OperationRecordSchema(ma.Schema):
+    """An action or an audit log of one operation: the fields of its kind, and the kind."""
+
+    class Meta:
+        """What is not named here belongs to the kind and passes as it is."""
+
+        unknown = ma.INCLUDE
+
+    kind = ma.fields.String(required=True, validate=ma.validate.OneOf([k.value for k in Kind]))
+    id = ma.fields.UUID(required=True)
+    tenant_id = ma.fields.UUID(required=True)
+    created_at = ma.fields.String(required=True, metadata={"format": "date-time"})
+
+    @ma.post_dump(pass_original=True)
+    def keep_the_rest(self, data: dict[str, Any], original: dict[str, Any], **_: Any) -> Any:
+        """Pass the fields of the record's kind."""
+        return {**original, **data}
+
+
+class PercentilesSchema(ma.Schema):
+    """Percentiles of execution_time_ms, null where there are no records."""
+
+    p50 = ma.fields.Float(required=True, allow_none=True)
+    p95 = ma.fields.Float(required=True, allow_none=True)
+    p99 = ma.fields.Float(required=True, allow_none=True)
+
+
+class StatisticsSchema(ma.Schema):
+    """What all of a tenant's action logs of a window add up to."""
+
+    total_actions = ma.fields.Integer(required=True)
+    successful_actions = ma.fields.Integer(required=True)
+    failed_actions = ma.fields.Integer(
+        required=True, metadata={"description": "Failures and timeouts."}
+    )
+    average_execution_time_ms = ma.fields.Float(required=True)
+    actions_by_type = ma.fields.Dict(ma.fields.String(), ma.fields.Integer(), required=True)
+    actions_by_provider = ma.fields.Dict(ma.fields.String(), ma.fields.Integer(), required=True)
+    actions_by_status = ma.fields.Dict(ma.fields.String(), ma.fields.Integer(), required=True)
+    percentiles_ms = ma.fields.Nested(PercentilesSchema, required=True)
+
+
+class FieldErrorSchema(ma.Schema):
+    """What is wrong with one field."""
+
+    field = ma.fields.String(required=True)
+    detail = ma.fields.String(required=True)
+
+
+class ProblemSchema(ma.Schema):
+    """Problem details, RFC 9457."""
+
+    type = ma.fields.String(required=True)
+    title = ma.fields.String(required=True)
+    status = ma.fields.Integer(required=True)
+    detail = ma.fields.String(required=True)
+    request_id = ma.fields.String(required=True)
+    errors = ma.fields.List(ma.fields.Nested(FieldErrorSchema))

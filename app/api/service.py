@@ -1,0 +1,57 @@
+"""What the views of one app share: its database, its provider, and who is asking."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import flask
+from cachetools import TTLCache, cached
+
+from ..auth import current_principal
+from ..config import Settings
+from ..errors import Unauthenticated
+from ..providers import CrmProvider
+from ..store.action_logs import list_action_types
+from ..store.session import Database
+
+SERVICE = "opsledger-service"  # the key in Flask's app.extensions
+ACTION_TYPES_SECONDS = 5.0
+
+
+class Service:
+    """The collaborators of the views."""
+
+    def __init__(self, settings: Settings, database: Database, crm: CrmProvider) -> None:
+        self.settings = settings
+        self.database = database
+        self.crm = crm
+        remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
+        self.action_types = cached(remembered, lock=Lock())(self._action_types)
+
+    def _action_types(self) -> frozenset[str]:
+        with self.database.unrestricted_unsafe() as session:
+            return frozenset(list_action_types(session))
+
+
+def current_service() -> Service:
+    """The service of the current app."""
+    service: Service = flask.current_app.extensions[SERVICE]
+    return service
+
+
+def current_tenant() -> UUID:
+    """The tenant that asks; the view is guarded by `requires`."""
+    principal = current_principal()
+    if principal is None:
+        raise Unauthenticated
+    return principal.tenant_id
+
+
+@contextmanager
+def reading() -> Iterator[tuple[Any, UUID]]:
+    """A transaction of the tenant that asks, and that tenant."""
+    tenant_id = current_tenant()
+    with current_service().database.tenant(tenant_id) as session:
+        yield session, tenant_id

@@ -1,0 +1,24 @@
+"""The statistics endpoint."""
+
+from typing import Any
+
+from ..auth import requires
+from ..domain.access import Scope
+from ..domain.logs import Statistics
+from ..store.action_logs import ActionLogRepository
+from .parsing import Blueprint
+from .schemas import StatisticsSchema, WindowQuery
+from .service import reading
+
+blueprint = Blueprint("statistics", __name__, description="What the records add up to.")
+
+
+@blueprint.route("/logs/stats")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(WindowQuery, location="query")
+@blueprint.response(200, StatisticsSchema)
+def get_statistics(query: dict[str, Any]) -> Statistics:
+    """Get totals, averages (ms) and counts over all action logs, or those of a window."""
+    with reading() as (session, tenant_id):
+        repository = ActionLogRepository(session, tenant_id)
+        return repository.statistics(query.get("since"), query.get("until"))

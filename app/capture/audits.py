@@ -1,0 +1,90 @@
+"""AuditService: how a system change is put on record."""
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from .hooks import request_tenant
+from .recorder import Recorder, current_recorder
+
+
+class AuditService:
+    """Puts system changes on record, with who, what, when, where, before and after.
+
+    User, IP address and user agent are taken from the current request when not given.
+
+    Args:
+        recorder: where to; the current app's if not given.
+    """
+
+    def __init__(self, recorder: Recorder | None = None) -> None:
+        self._recorder = recorder
+
+    def log_change(
+        self,
+        *,
+        tenant_id: UUID | str | None = None,
+        action: str,
+        resource_type: str,
+        resource_id: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        user_id: str | None = None,
+        ip_address: str | None = None,
+        user_agent: str | None = None,
+        operation_id: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> UUID:
+        """Put a change on record; `before` and `after` are kept whole.
+
+        Which top-level fields differ is noted in metadata.changed_fields.
+
+        Returns:
+            The record's id, a UUIDv7.
+
+        Raises:
+            InvalidRecord: names the field and the rule it breaks. Nothing else is ever raised.
+        """
+        changes = {
+            name: value
+            for name, value in (("before", before), ("after", after))
+            if value is not None
+        }
+        differing = changed_fields(before, after)
+        recorder = self._recorder or current_recorder()
+        return recorder.record_audit(
+            {
+                "tenant_id": tenant_id if tenant_id is not None else request_tenant(),
+                "action": action,
+                "resource_type": resource_type,
+                "resource_id": resource_id,
+                "changes": changes,
+                "user_id": user_id,
+                "ip_address": ip_address,
+                "user_agent": user_agent,
+                "operation_id": operation_id,
+                "metadata": {**(metadata or {}), "changed_fields": differing},
+            }
+        )
+
+    def log_create(self, *, data: Mapping[str, Any], **where: Any) -> UUID:
+        """Put on record that a resource was made; `data` is what it is now."""
+        return self.log_change(action="create", after=data, **where)
+
+    def log_update(
+        self, *, before: Mapping[str, Any], after: Mapping[str, Any], **where: Any
+    ) -> UUID:
+        """Put on record that a resource was changed."""
+        return self.log_change(action="update", before=before, after=after, **where)
+
+    def log_delete(self, *, data: Mapping[str, Any], **where: Any) -> UUID:
+        """Put on record that a resource was removed; `data` is what it was."""
+        return self.log_change(action="delete", before=data, **where)
+
+
+def changed_fields(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[str]:
+    """The top-level fields that differ, were added or were removed, by name."""
+    old, new = before or {}, after or {}
+    missing = object()
+    names = {str(name) for name in (*old, *new) if old.get(name, missing) != new.get(name, missing)}
+    return sorted(names)

@@ -1,0 +1,109 @@
+"""The request hooks: they open a request's list of records, complete it at the end and keep it.
+
+What a request captured is kept also when its view raised, and no error in here reaches the
+response.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID, uuid4
+
+import flask
+
+from ..domain.context import RequestContext, is_sane_request_id
+from ..telemetry import get_logger
+from .recorder import EXTENSION, PENDING, Recorder
+
+REQUEST_ID_HEADER = "X-Request-ID"
+REQUEST_ID = "opsledger.request_id"  # in the WSGI environ
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestValues:
+    """How the host application says who asks: called within the request, None for nobody."""
+
+    tenant_id: Callable[[], UUID | None] = lambda: None
+    user_id: Callable[[], str | None] = lambda: None
+
+
+def install_hooks(app: flask.Flask, recorder: Recorder, *, trusted_proxies: int) -> None:
+    """Hook a recorder into every request of an app.
+
+    Args:
+        trusted_proxies: how many entries of X-Forwarded-For, from the right, were written by
+            proxies of ours; 0 if the app is reached directly or uses ProxyFix itself.
+    """
+
+    @app.before_request
+    def open_request() -> None:
+        flask.request.environ[PENDING] = []
+
+    @app.after_request
+    def complete_and_keep(response: flask.Response) -> flask.Response:
+        _keep(recorder, trusted_proxies, response.status_code)
+        return response
+
+    @app.teardown_request
+    def keep_the_rest(_: BaseException | None) -> None:
+        _keep(recorder, trusted_proxies, None)
+        flask.request.environ.pop(PENDING, None)  # from here on records are kept at once
+
+
+def request_id() -> str:
+    """The current request's id: the caller's X-Request-ID if it is sane, else a new one."""
+    known: str | None = flask.request.environ.get(REQUEST_ID)
+    if known is None:
+        given = flask.request.headers.get(REQUEST_ID_HEADER, "")
+        known = given if is_sane_request_id(given) else uuid4().hex
+        flask.request.environ[REQUEST_ID] = known
+    return known
+
+
+def request_tenant() -> UUID | None:
+    """The current request's tenant, as the host application tells it."""
+    if not flask.has_request_context() or EXTENSION not in flask.current_app.extensions:
+        return None
+    values: RequestValues = flask.current_app.extensions[EXTENSION].request_values
+    return values.tenant_id()
+
+
+def client_ip(trusted_proxies: int) -> str | None:
+    """The caller's address: the entry our outermost proxy added to X-Forwarded-For."""
+    forwarded = [
+        part.strip()
+        for header in flask.request.headers.getlist("X-Forwarded-For")
+        for part in header.split(",")
+    ]
+    if trusted_proxies and len(forwarded) >= trusted_proxies:
+        return forwarded[-trusted_proxies] or flask.request.remote_addr
+    return flask.request.remote_addr
+
+
+def _keep(recorder: Recorder, trusted_proxies: int, http_status: int | None) -> None:
+    records = flask.request.environ.get(PENDING)
+    if not records:
+        return
+    flask.request.environ[PENDING] = []
+    context = None
+    try:
+        context = _context(trusted_proxies, http_status)
+    except Exception:
+        log.exception("request context not known, records kept without it")
+    recorder.keep(records, context)
+
+
+def _context(trusted_proxies: int, http_status: int | None) -> RequestContext:
+    request = flask.request
+    values: RequestValues = flask.current_app.extensions[EXTENSION].request_values
+    return RequestContext(
+        request_id=request_id(),
+        method=request.method,
+        route=str(request.url_rule) if request.url_rule else request.path,
+        ip_address=client_ip(trusted_proxies),
+        user_agent=request.headers.get("User-Agent"),
+        user_id=values.user_id(),
+        tenant_id=values.tenant_id(),
+        http_status=http_status,
+    )

@@ -1,0 +1,173 @@
+"""The recorder: turns what callers give into records and keeps them.
+
+Within a request, records wait for the request's end, which completes them; outside, they are
+appended at once. Either way nothing is kept that was not cleaned first.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+from uuid import UUID
+
+import flask
+from uuid_utils.compat import uuid7
+
+from ..domain.cleaning import Alterations, clean
+from ..domain.codec import encode
+from ..domain.context import RequestContext, completed
+from ..domain.records import (
+    ACTION_TYPE_FORM,
+    BUILTIN_ACTION_TYPES,
+    Kind,
+    Record,
+    action_record,
+    audit_record,
+)
+from ..errors import InvalidRecord, SpoolFull
+from ..spool import Spool
+from ..telemetry import CAPTURED, LOST, get_logger
+
+EXTENSION = "opsledger"  # the key in Flask's app.extensions
+PENDING = "opsledger.pending"  # the request's records, in the WSGI environ
+
+JSON_FIELDS = {
+    Kind.ACTION: ("request_payload", "response_data", "metadata"),
+    Kind.AUDIT: ("changes", "metadata"),
+}
+
+log = get_logger(__name__)
+
+
+class Recorder:
+    """Makes and keeps the records of one process.
+
+    Args:
+        spool: where records are appended.
+        payload_bytes_max: bound of one JSON field, in bytes.
+        notify: called after an append; wakes the shipper.
+        learn: asks the platform for its action types and sets `action_types`; raises when it
+            cannot. Called for a name that is not built in, once, in a process that has not
+            heard of them yet; the shipper keeps them fresh from then on.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        payload_bytes_max: int,
+        notify: Callable[[], None],
+        learn: Callable[[], None],
+    ) -> None:
+        self.spool = spool
+        self._payload_bytes_max = payload_bytes_max
+        self._notify = notify
+        self._learn = learn
+        self.action_types: frozenset[str] | None = None
+
+    def record_action(self, values: dict[str, Any]) -> UUID:
+        """Record a provider operation; returns the record's id.
+
+        Raises:
+            InvalidRecord: names the field and the rule it breaks.
+        """
+        allowed = self._allowed_types(values["action_type"])
+        return self._record(
+            Kind.ACTION, values, lambda clean: action_record(clean, action_types=allowed)
+        )
+
+    def record_audit(self, values: dict[str, Any]) -> UUID:
+        """Record a system change; returns the record's id.
+
+        Raises:
+            InvalidRecord: names the field and the rule it breaks.
+        """
+        return self._record(Kind.AUDIT, values, audit_record)
+
+    def keep(self, records: Iterable[Record], context: RequestContext | None = None) -> None:
+        """Append records to the spool; a failure is counted and logged, never raised."""
+        for record in records:
+            try:
+                whole = completed(record, context) if context else record
+                self.spool.append(encode(whole), reserved=record.kind is Kind.AUDIT)
+                CAPTURED.labels(record.kind.value).inc()
+            except Exception as error:
+                reason = "spool_full" if isinstance(error, SpoolFull) else "append_failed"
+                _count_loss(record.kind, record.id, reason, error)
+        self._notify()
+
+    def _record(
+        self, kind: Kind, values: dict[str, Any], make: Callable[[dict[str, Any]], Record]
+    ) -> UUID:
+        record_id = uuid7()
+        try:
+            record = make(self._cleaned({**values, "id": record_id}, kind))
+            pending = flask.request.environ.get(PENDING) if flask.has_request_context() else None
+            if pending is None:
+                self.keep([record])
+            else:
+                pending.append(record)
+        except InvalidRecord as error:
+            _count_loss(kind, record_id, "invalid", error)
+            raise
+        except Exception as error:  # a payload whose methods raise must not break its request
+            _count_loss(kind, record_id, "capture_failed", error)
+        return record_id
+
+    def _allowed_types(self, name: object) -> Collection[str]:
+        if name in BUILTIN_ACTION_TYPES:
+            return BUILTIN_ACTION_TYPES
+        if self.action_types is None:
+            try:
+                self._learn()
+            except Exception as error:
+                log.warning("action types not known yet", error=repr(error))
+        if self.action_types is not None:
+            return self.action_types
+        # The database is away. It will judge the name; refusing it here could lose a record.
+        if isinstance(name, str) and ACTION_TYPE_FORM.fullmatch(name):
+            return (*BUILTIN_ACTION_TYPES, name)
+        return BUILTIN_ACTION_TYPES
+
+    def _cleaned(self, values: dict[str, Any], kind: Kind) -> dict[str, Any]:
+        alterations = Alterations()
+        cleaned = dict(values)
+        for name in JSON_FIELDS[kind]:
+            if cleaned.get(name) is not None:
+                cleaned[name] = clean(
+                    cleaned[name],
+                    name=name,
+                    bytes_max=self._payload_bytes_max,
+                    alterations=alterations,
+                )
+        if alterations.paths:
+            cleaned["metadata"] = {**(cleaned.get("metadata") or {}), "cleaned": alterations.paths}
+        return cleaned
+
+
+def _count_loss(kind: Kind, record_id: UUID, reason: str, error: Exception) -> None:
+    LOST.labels(kind.value, reason).inc()
+    log.error(
+        "record lost", kind=kind.value, record=str(record_id), reason=reason, error=repr(error)
+    )
+
+
+def current_recorder() -> Recorder:
+    """The recorder of the current Flask app, or the one of this process outside of any.
+
+    Raises:
+        RuntimeError: Opsledger was not set up.
+    """
+    if flask.has_app_context() and EXTENSION in flask.current_app.extensions:
+        recorder: Recorder = flask.current_app.extensions[EXTENSION].recorder
+        return recorder
+    if _process_recorder is None:
+        raise RuntimeError("Opsledger is not set up here: call Opsledger().init_app(app) first")
+    return _process_recorder
+
+
+def set_process_recorder(recorder: Recorder) -> None:
+    """Serve log_action and AuditService outside of a Flask app, as in scripts and tasks."""
+    global _process_recorder  # noqa: PLW0603
+    _process_recorder = recorder
+
+
+_process_recorder: Recorder | None = None

@@ -1,0 +1,13 @@
+"""The commands, `flask --app wsgi …`; what changes something writes an audit log."""
+
+import flask
+
+from .access import action_types, keys, tenants
+from .demo import demo
+from .inspection import dead_letters, doctor, partitions, spool
+
+
+def register_commands(app: flask.Flask) -> None:
+    """Add every command to the app."""
+    for command in (tenants, keys, action_types, partitions, spool, dead_letters, doctor, demo):
+        app.cli.add_command(command)

@@ -1,0 +1,77 @@
+"""flask partitions, spool, dead-letters, doctor: how things stand."""
+
+from datetime import UTC, datetime
+
+import click
+
+from ..pipeline.maintenance import ensure_partitions
+from ..store.inspection import count_rows, list_dead_letters, migration_revision
+from ..store.partitions import list_partitions
+from ..store.session import Database
+from ..worker import broker_answers
+from .support import extension, maintaining, print_table, settings
+
+partitions = click.Group("partitions", help="List partitions and make them ahead.")
+spool = click.Group("spool", help="Look at this host's spool, and ship it.")
+dead_letters = click.Group("dead-letters", help="Look at records that could not be stored.")
+
+
+@partitions.command("list")
+def show_partitions() -> None:
+    """List the partitions of both logs with their size."""
+    with maintaining() as session:
+        rows = list_partitions(session)
+    print_table(("PARTITION", "KIB"), [(name, size // 1024) for name, size in rows])
+
+
+@partitions.command("ensure")
+def make_partitions() -> None:
+    """Make the partitions of this week and the weeks ahead, as beat does."""
+    database = Database.connect(settings().url_of("maintenance"))
+    names = ensure_partitions(
+        database, now=datetime.now(UTC), weeks_ahead=settings().partitions_ahead_weeks
+    )
+    click.echo("\n".join(names))
+
+
+@spool.command("status")
+def show_spool() -> None:
+    """Show what waits on this host's disk."""
+    status = extension().recorder.spool.status()
+    print_table(
+        ("FILES", "BYTES", "OLDEST S", "QUARANTINED"),
+        [(status.segments, status.bytes, round(status.oldest_age_s, 1), status.quarantined)],
+    )
+
+
+@spool.command("ship")
+@click.option("--timeout", default=30.0, show_default=True, help="Longest wait, in seconds.")
+def ship_spool(timeout: float) -> None:
+    """Ship what dead processes of this host left behind, and wait until Postgres has it."""
+    if not extension().shipper.flush(timeout):
+        raise click.ClickException("Some records still wait on disk; is a worker running?")
+    click.echo("Nothing of dead processes waits on this host's disk")
+
+
+@dead_letters.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+def show_dead_letters(limit: int) -> None:
+    """List the newest dead letters with their reasons."""
+    with maintaining() as session:
+        rows = list_dead_letters(session, limit)
+    print_table(("ID", "TIME", "KIND", "TENANT", "REASON"), rows)
+
+
+@click.command("doctor")
+def doctor() -> None:
+    """Check every part a record passes, in order, and count what is there."""
+    for role in ("web", "worker", "maintenance"):
+        answers = Database.connect(settings().url_of(role)).answers()
+        click.echo(f"database as {role}: {'ok' if answers else 'AWAY'}")
+    click.echo(f"broker: {'ok' if broker_answers(settings().redis_url) else 'AWAY'}")
+    status = extension().recorder.spool.status()
+    click.echo(f"spool: {status.bytes} bytes wait, oldest {status.oldest_age_s:.0f} s")
+    with maintaining() as session:
+        click.echo(f"schema: {migration_revision(session)}")
+        for table, rows in count_rows(session).items():
+            click.echo(f"{table}: {rows} rows")

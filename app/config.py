@@ -1,0 +1,277 @@
+"""Settings, read from the environment once and typed.
+
+Hides names, units, defaults and parsing; a Settings object is always complete and valid.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+
+class InvalidSetting(ValueError):
+    """A setting has a value it cannot take."""
+
+    def __init__(self, name: str, value: str, rule: str) -> None:
+        super().__init__(f"{name}={value!r} is not valid: {rule}")
+
+
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+def _boolean(text: str) -> bool:
+    word = text.strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("one of 1, 0, true, false, yes, no, on, off")
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError("a whole number of at least 1")
+    return number
+
+
+def _not_negative(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError("a whole number of at least 0")
+    return number
+
+
+def _seconds(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError("a number of seconds above 0")
+    return number
+
+
+def _setting(
+    name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
+) -> Any:
+    metadata = {"name": name, "unit": unit, "reason": reason, "parse": parse}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Every setting of Opsledger; docs/configuration.md is this class as a table."""
+
+    database_url: str = _setting(
+        "DATABASE_URL",
+        "postgresql+psycopg2://opsledger_web@127.0.0.1:5432/opsledger",
+        "URL",
+        "The query API's connection, as the role opsledger_web, which row-level security binds.",
+    )
+    worker_database_url: str = _setting(
+        "WORKER_DATABASE_URL",
+        "",
+        "URL",
+        "The workers' connection (opsledger_worker). Empty: DATABASE_URL serves, less separated.",
+    )
+    maintenance_database_url: str = _setting(
+        "MAINTENANCE_DATABASE_URL",
+        "",
+        "URL",
+        "For the commands and maintenance tasks (opsledger_maintenance). Empty: DATABASE_URL.",
+    )
+    owner_database_url: str = _setting(
+        "OWNER_DATABASE_URL",
+        "",
+        "URL",
+        "Runs the migrations and owns the tables (opsledger_owner). Empty: DATABASE_URL.",
+    )
+    redis_url: str = _setting(
+        "REDIS_URL", "redis://127.0.0.1:6379/0", "URL", "The broker: Valkey or Redis."
+    )
+    data_dir: Path = _setting(
+        "OPSLEDGER_DATA_DIR",
+        Path(".data"),
+        "folder",
+        "Where this host keeps its files: the spool and, under `make run`, everything else.",
+        Path,
+    )
+    spool_bytes_max: int = _setting(
+        "OPSLEDGER_SPOOL_BYTES_MAX",
+        GIB,
+        "bytes",
+        "Bound of the spool on this host; past it the newest action records are shed, counted.",
+        _positive,
+    )
+    spool_reserve_bytes: int = _setting(
+        "OPSLEDGER_SPOOL_RESERVE_BYTES",
+        64 * MIB,
+        "bytes",
+        "Kept on top of the bound for audit records alone, which matter most when disks fill.",
+        _not_negative,
+    )
+    segment_bytes_max: int = _setting(
+        "OPSLEDGER_SEGMENT_BYTES_MAX",
+        8 * MIB,
+        "bytes",
+        "Size at which a process starts a new spool file; small enough to re-ship after a crash.",
+        _positive,
+    )
+    batch_rows_max: int = _setting(
+        "OPSLEDGER_BATCH_ROWS_MAX",
+        500,
+        "records",
+        "Records in one shipment; more gains little and makes a redelivery dearer.",
+        _positive,
+    )
+    flush_interval_ms: int = _setting(
+        "OPSLEDGER_FLUSH_INTERVAL_MS",
+        50,
+        "ms",
+        "How long the shipper waits for company before it sends a record.",
+        _positive,
+    )
+    inflight_max: int = _setting(
+        "OPSLEDGER_INFLIGHT_MAX",
+        64,
+        "shipments",
+        "Unconfirmed shipments of one process; bounds what a slow database piles up in the broker.",
+        _positive,
+    )
+    confirm_timeout_s: float = _setting(
+        "OPSLEDGER_CONFIRM_TIMEOUT_S",
+        15.0,
+        "s",
+        "A shipment Postgres has not confirmed by then is sent again; doubles at each try.",
+        _seconds,
+    )
+    flush_grace_s: float = _setting(
+        "OPSLEDGER_FLUSH_GRACE_S",
+        3.0,
+        "s",
+        "How long a stopping process waits for its last shipments; the rest stays on disk.",
+        _seconds,
+    )
+    broker_timeout_s: float = _setting(
+        "OPSLEDGER_BROKER_TIMEOUT_S",
+        0.25,
+        "s",
+        "Longest wait of one publish; the shipper retries, requests never wait for it.",
+        _seconds,
+    )
+    payload_bytes_max: int = _setting(
+        "OPSLEDGER_PAYLOAD_BYTES_MAX",
+        64 * KIB,
+        "bytes",
+        "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
+        _positive,
+    )
+    query_timeout_s: float = _setting(
+        "OPSLEDGER_QUERY_TIMEOUT_S",
+        10.0,
+        "s",
+        "Longest statement of the query API; a longer one is ended and answered with 503.",
+        _seconds,
+    )
+    request_bytes_max: int = _setting(
+        "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", _positive
+    )
+    hot_days: int = _setting(
+        "OPSLEDGER_HOT_DAYS", 90, "days", "How long records stay in Postgres.", _positive
+    )
+    partitions_ahead_weeks: int = _setting(
+        "OPSLEDGER_PARTITIONS_AHEAD_WEEKS",
+        4,
+        "weeks",
+        "Partitions made before they are needed, so that a stopped beat has a month to be seen.",
+        _positive,
+    )
+    trusted_proxies: int = _setting(
+        "OPSLEDGER_TRUSTED_PROXIES",
+        0,
+        "proxies",
+        "How many proxies in front may be believed about X-Forwarded-For, -Proto and -Host.",
+        _not_negative,
+    )
+    key_cache_s: float = _setting(
+        "OPSLEDGER_KEY_CACHE_S",
+        5.0,
+        "s",
+        "How long a process remembers an API key: the longest a revoked key still works.",
+        _seconds,
+    )
+    environment: str = _setting(
+        "OPSLEDGER_ENVIRONMENT",
+        "live",
+        "name",
+        "Stands in every new API key (ops_live_…), so that a stray key tells where it opens.",
+    )
+    crm_provider: str = _setting(
+        "OPSLEDGER_CRM_PROVIDER", "sandbox", "name", "The provider behind /api/v1/crm."
+    )
+    log_level: str = _setting(
+        "OPSLEDGER_LOG_LEVEL", "INFO", "level", "DEBUG, INFO, WARNING or ERROR; JSON on stderr."
+    )
+    demo: bool = _setting(
+        "OPSLEDGER_DEMO",
+        False,
+        "0 or 1",
+        "Allows `flask demo`, whose key is public; `make run` alone sets it.",
+        _boolean,
+    )
+
+    @property
+    def spool_dir(self) -> Path:
+        """The folder of this host's spool."""
+        return self.data_dir / "spool"
+
+    def url_of(self, role: str) -> str:
+        """The database URL of a role: web, worker, maintenance or owner."""
+        own = "" if role == "web" else getattr(self, f"{role}_database_url")
+        return own or self.database_url
+
+    @property
+    def roles_without_url(self) -> list[str]:
+        """The roles that have no URL of their own, so that separation between them is lost."""
+        return [
+            r for r in ("worker", "maintenance", "owner") if not getattr(self, f"{r}_database_url")
+        ]
+
+
+def setting_fields() -> list[Field[Any]]:
+    """The settings in the order of their declaration, each with name, unit and reason."""
+    return list(fields(Settings))
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment.
+
+    Raises:
+        InvalidSetting: names the variable and what it takes.
+    """
+    source = os.environ if environ is None else environ
+    values: dict[str, Any] = {}
+    for item in setting_fields():
+        text = source.get(item.metadata["name"])
+        if text is None or (text == "" and item.default is not MISSING):
+            continue
+        try:
+            values[item.name] = item.metadata["parse"](text)
+        except ValueError as error:
+            raise InvalidSetting(item.metadata["name"], text, str(error)) from error
+    for name, value in values.items():
+        if name.endswith("database_url"):
+            values[name] = _driver(value)
+    return Settings(**values)
+
+
+def _driver(url: str) -> str:
+    """Name the driver: hosts hand out postgres:// and postgresql://, SQLAlchemy wants one."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg2://" + url.removeprefix(prefix)
+    return url

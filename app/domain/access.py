@@ -1,0 +1,64 @@
+"""Who may do what: tenants, API keys and the scopes a key can have."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+OPERATOR_TENANT_ID = UUID("00000000-0000-7000-8000-000000000000")
+
+
+class Scope(StrEnum):
+    """What an API key may do."""
+
+    LOGS_READ = "logs:read"
+    LOGS_READ_PAYLOADS = "logs:read:payloads"
+    LOGS_WRITE = "logs:write"
+    LOGS_EXPORT = "logs:export"
+    ADAPTER_USE = "adapter:use"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    """A tenant of the platform."""
+
+    id: UUID
+    name: str
+    slug: str
+    is_active: bool
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """An API key without its secret."""
+
+    tenant_id: UUID
+    id: UUID
+    name: str
+    prefix: str
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """Who a key speaks for."""
+
+    key_id: UUID
+    tenant_id: UUID
+    tenant_active: bool
+    prefix: str
+    scopes: frozenset[str]
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+    def usable_at(self, now: datetime) -> bool:
+        """Whether the key is neither revoked nor expired; rotation sets a future end."""
+        revoked = self.revoked_at is not None and self.revoked_at <= now
+        expired = self.expires_at is not None and self.expires_at <= now
+        return not revoked and not expired

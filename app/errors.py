@@ -1,0 +1,86 @@
+"""Every exception of Opsledger; the docstring of each is its message."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """What is wrong with one field, in the words a caller is shown."""
+
+    field: str
+    detail: str
+
+
+class OpsledgerError(Exception):
+    """Opsledger could not do this."""
+
+    def __init__(self, detail: str = "") -> None:
+        self.detail = detail or (type(self).__doc__ or "").split("\n\n")[0]
+        super().__init__(self.detail)
+
+
+class InvalidRecord(OpsledgerError, ValueError):
+    """A record breaks a rule of its kind."""
+
+    def __init__(self, field: str, rule: str) -> None:
+        self.field = field
+        self.rule = rule
+        super().__init__(f"{field}: {rule}")
+
+
+class InvalidInput(OpsledgerError):
+    """The request is not valid."""
+
+    def __init__(self, *errors: FieldError) -> None:
+        self.errors = errors
+        super().__init__("; ".join(f"{error.field}: {error.detail}" for error in errors))
+
+
+class NotFound(OpsledgerError):
+    """There is nothing here that this key may see."""
+
+
+class Unauthenticated(OpsledgerError):
+    """An API key is needed: send it as the header X-API-Key."""
+
+
+class Forbidden(OpsledgerError):
+    """This API key may not do this."""
+
+
+class Conflict(OpsledgerError):
+    """This contradicts what is there already."""
+
+
+class StoreUnavailable(OpsledgerError):
+    """The database cannot be reached at the moment; nothing was lost, try again."""
+
+
+class QueryTimeout(OpsledgerError):
+    """The query took too long and was ended; narrow it, for example by since and until."""
+
+
+class SpoolFull(OpsledgerError):
+    """The spool of this host has reached its bound; the record was not kept."""
+
+
+class ProviderError(OpsledgerError):
+    """A provider did not do what it was asked.
+
+    Args:
+        detail: the provider's words.
+        permanent: whether the same call can never succeed.
+        status: the HTTP status that says it best to our caller.
+    """
+
+    def __init__(self, detail: str = "", *, permanent: bool, status: int = 502) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+        self.status = status
+
+
+class ProviderTimeout(ProviderError, TimeoutError):
+    """The provider did not answer in time."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, permanent=False, status=504)

@@ -1,0 +1,73 @@
+"""Opsledger, the Flask extension: capture for an app, with its spool and its shipper.
+
+All that a host application needs to write records; the query API is the service's, not its.
+"""
+
+import atexit
+from collections.abc import Callable
+from uuid import UUID
+
+import flask
+
+from .capture import Recorder, RequestValues, install_hooks
+from .capture.recorder import EXTENSION, set_process_recorder
+from .config import Settings, load_settings
+from .pipeline.shipper import Shipper
+from .pipeline.shipping import open_shipper, open_spool
+from .store.action_logs import list_action_types
+from .store.session import Database
+
+
+class Opsledger:
+    """Capture for a Flask app.
+
+    >>> opsledger = Opsledger(tenant_id=lambda: g.user.tenant_id, user_id=lambda: g.user.email)
+    >>> opsledger.init_app(app)
+
+    Args:
+        app: the app; or leave it out and call init_app later.
+        settings: from the environment if not given.
+        tenant_id: says the current request's tenant, for records that do not name one.
+        user_id: says who makes the current request, for audit records that do not name anyone.
+    """
+
+    recorder: Recorder
+    shipper: Shipper
+
+    def __init__(
+        self,
+        app: flask.Flask | None = None,
+        *,
+        settings: Settings | None = None,
+        tenant_id: Callable[[], UUID | None] = lambda: None,
+        user_id: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self.settings = settings or load_settings()
+        self.request_values = RequestValues(tenant_id, user_id)
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: flask.Flask, database: Database | None = None) -> None:
+        """Wire capture into an app; threads and connections come at the first record.
+
+        Args:
+            database: reads the receipts of shipments; by DATABASE_URL if not given.
+        """
+        database = database or Database.connect(self.settings.database_url)
+        spool = open_spool(self.settings)
+        self._database = database
+        self.shipper = open_shipper(spool, database, self.settings, self._learn_action_types)
+        self.recorder = Recorder(
+            spool,
+            payload_bytes_max=self.settings.payload_bytes_max,
+            notify=self.shipper.notify,
+            learn=self._learn_action_types,
+        )
+        app.extensions[EXTENSION] = self
+        set_process_recorder(self.recorder)
+        install_hooks(app, self.recorder, trusted_proxies=self.settings.trusted_proxies)
+        atexit.register(self.shipper.stop)
+
+    def _learn_action_types(self) -> None:
+        with self._database.unrestricted_unsafe() as session:
+            self.recorder.action_types = frozenset(list_action_types(session))

@@ -1,0 +1,74 @@
+"""create_app(): the service's wiring, in reading order."""
+
+from uuid import UUID
+
+import flask
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from .api import register_api
+from .api.service import Service
+from .auth import Authenticator, current_principal
+from .cli import register_commands
+from .config import Settings, load_settings
+from .extension import Opsledger
+from .providers import crm_provider
+from .store import METADATA
+from .store.session import ENGINE_OPTIONS, Database
+from .telemetry import configure_logging, get_logger
+
+log = get_logger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> flask.Flask:
+    """The service as a WSGI application; nothing is connected before it is needed.
+
+    Raises:
+        InvalidSetting: names the setting and what it takes.
+    """
+    settings = settings or load_settings()
+    configure_logging(settings.log_level)
+    app = flask.Flask(__name__, static_folder="static", template_folder="templates")
+    app.url_map.merge_slashes = False  # a resource's id may contain any of them
+    app.json.sort_keys = False  # type: ignore[attr-defined] # fields come in the schema's order
+    app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes_max
+    _trust_proxies(app, settings.trusted_proxies)
+    database = _connect(app, settings)
+    service = Service(settings, database, crm_provider(settings.crm_provider, database))
+    app.extensions["opsledger-auth"] = Authenticator(database, remember_s=settings.key_cache_s)
+    Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id).init_app(app, database)
+    register_api(app, service)
+    register_commands(app)
+    return app
+
+
+def _connect(app: flask.Flask, settings: Settings) -> Database:
+    """The web role's pool, made by flask-sqlalchemy over the store's metadata."""
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = ENGINE_OPTIONS
+    bound = SQLAlchemy(app, metadata=METADATA)
+    Migrate(app, bound, directory="migrations", compare_type=True)
+    if settings.roles_without_url:
+        log.warning(
+            "one database role serves for several: what separates them is lost",
+            roles=settings.roles_without_url,
+        )
+    with app.app_context():
+        return Database(bound.engine, statement_timeout_s=settings.query_timeout_s)
+
+
+def _trust_proxies(app: flask.Flask, count: int) -> None:
+    """Take scheme and host from our own proxies; the caller's address is the hooks' business."""
+    if count:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=count, x_host=count)  # type: ignore[method-assign]
+
+
+def _tenant_id() -> UUID | None:
+    principal = current_principal()
+    return principal.tenant_id if principal else None
+
+
+def _user_id() -> str | None:
+    principal = current_principal()
+    return f"key:{principal.prefix}" if principal else None

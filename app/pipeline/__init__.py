@@ -1,0 +1,1 @@
+"""What happens to records behind the request: shipping, persisting, maintenance. Without Flask."""

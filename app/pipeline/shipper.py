@@ -1,0 +1,223 @@
+"""The shipper: carries records from the spool to the broker until Postgres confirms them.
+
+One background thread per process, started at the first record after a fork. The spool forgets a
+shipment only when its id was read back from the database.
+"""
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from ..config import Settings
+from ..spool import Shipment, Spool
+from ..telemetry import SHIPMENTS, get_logger
+
+CONFIRM_INTERVAL_S = 0.1  # between two looks at the shipments table
+ADOPT_INTERVAL_S = 5.0  # between two looks for files of dead processes
+BACKOFF_FIRST_S = 0.1
+BACKOFF_MAX_S = 5.0
+
+Publish = Callable[[UUID, tuple[bytes, ...]], None]
+Confirmed = Callable[[list[UUID]], set[UUID]]
+Learn = Callable[[], None]
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """A shipment on its way, when to send it again, and how often it was sent."""
+
+    shipment: Shipment
+    due_at: float
+    sends: int = 1
+
+
+class Backoff:
+    """Growing pauses with jitter, so that many processes do not return at the same instant."""
+
+    def __init__(self) -> None:
+        self._pause_s = 0.0
+        self._until = 0.0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the pause still lasts."""
+        return time.monotonic() < self._until
+
+    def fail(self) -> bool:
+        """Pause, longer than last time; returns whether this is the first failure in a row."""
+        first = self._pause_s == 0.0
+        self._pause_s = min(max(BACKOFF_FIRST_S, self._pause_s * 2), BACKOFF_MAX_S)
+        self._until = time.monotonic() + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311
+        return first
+
+    def succeed(self) -> None:
+        """Start over."""
+        self._pause_s = self._until = 0.0
+
+
+class Shipper:
+    """Ships one spool.
+
+    Args:
+        publish: hands a shipment to the broker; raises when it is away.
+        confirmed: says which shipments Postgres holds; raises when it is away.
+        learn: refreshes what capture knows of the platform; raises when Postgres is away.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        *,
+        publish: Publish,
+        confirmed: Confirmed,
+        learn: Learn,
+        settings: Settings,
+    ) -> None:
+        self._spool = spool
+        self._publish = publish
+        self._confirmed = confirmed
+        self._learn = learn
+        self._settings = settings
+        self._in_flight: dict[UUID, _InFlight] = {}
+        self._broker = Backoff()
+        self._database = Backoff()
+        self._adopt_at = self._confirm_at = 0.0
+        self._start_lock = threading.Lock()
+        self._step_lock = threading.Lock()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._pid = 0
+
+    def notify(self) -> None:
+        """Say that the spool has a new record; starts the thread where there is none yet."""
+        if self._pid != os.getpid():
+            self.start()
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def start(self) -> None:
+        """Start the thread in this process, once; after a fork with a clean slate."""
+        with self._start_lock:
+            if self._pid == os.getpid():
+                return
+            self._in_flight = {}
+            self._step_lock = threading.Lock()
+            self._wake, self._stopping = threading.Event(), threading.Event()
+            self._thread = threading.Thread(target=self._run, name="opsledger-shipper", daemon=True)
+            self._pid = os.getpid()
+            self._thread.start()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Ship and await confirmation in this thread; returns whether nothing is left unconfirmed.
+
+        Args:
+            timeout_s: the longest wait, in seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            with self._step_lock:
+                self._step()
+            if not self._spool.pending:
+                return True
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+
+    def stop(self, grace_s: float | None = None) -> bool:
+        """Flush within the grace period and end the thread; what is left stays on disk.
+
+        Args:
+            grace_s: in seconds; by the settings if not given.
+        """
+        self._stopping.set()
+        self._wake.set()
+        grace = self._settings.flush_grace_s if grace_s is None else grace_s
+        flushed = self.flush(grace) if self._spool.pending else True
+        if not flushed:
+            log.info("records wait on disk for another process", spool=str(self._spool.folder))
+        if self._thread is not None and self._pid == os.getpid():
+            self._thread.join(timeout=1.0)
+        self._spool.close()
+        return flushed
+
+    def _run(self) -> None:
+        interval = self._settings.flush_interval_ms / 1000
+        while not self._stopping.is_set():
+            # In flight: keep looking for receipts. Idle: sleep until a record or an orphan comes.
+            self._wake.wait(interval if self._spool.pending else ADOPT_INTERVAL_S)
+            self._wake.clear()
+            self._stopping.wait(interval)  # company for the record that woke us
+            try:
+                with self._step_lock:
+                    self._step()
+            except Exception:
+                log.exception("shipper step failed; it goes on")
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        if now >= self._adopt_at:
+            self._adopt_at = now + ADOPT_INTERVAL_S
+            adopted = self._spool.adopt()
+            if adopted:
+                log.info("adopted spool files of dead processes", files=adopted)
+            self._ask_database(self._learn)
+        self._send_new()
+        self._send_again(now)
+        if self._in_flight and now >= self._confirm_at:
+            self._confirm_at = now + CONFIRM_INTERVAL_S
+            self._ask_database(self._collect_receipts)
+
+    def _send_new(self) -> None:
+        while not self._broker.waiting and len(self._in_flight) < self._settings.inflight_max:
+            shipment = self._spool.take(self._settings.batch_rows_max)
+            if shipment is None:
+                return
+            self._in_flight[shipment.id] = _InFlight(shipment, due_at=0.0, sends=0)
+            self._send(self._in_flight[shipment.id])
+
+    def _send_again(self, now: float) -> None:
+        for item in [item for item in self._in_flight.values() if now >= item.due_at]:
+            if self._broker.waiting:
+                return
+            if item.sends:
+                SHIPMENTS.labels("resent").inc()
+            self._send(item)
+
+    def _send(self, item: _InFlight) -> None:
+        try:
+            self._publish(item.shipment.id, item.shipment.payloads)
+        except Exception as error:
+            SHIPMENTS.labels("failed").inc()
+            if self._broker.fail():
+                log.warning("broker away, records wait on disk", error=repr(error))
+            return
+        self._broker.succeed()
+        SHIPMENTS.labels("published").inc()
+        item.sends += 1
+        wait = self._settings.confirm_timeout_s * 2 ** min(item.sends - 1, 6)
+        item.due_at = time.monotonic() + wait
+
+    def _collect_receipts(self) -> None:
+        sent = [key for key, item in self._in_flight.items() if item.sends]
+        for shipment_id in self._confirmed(sent):
+            self._in_flight.pop(shipment_id, None)
+            self._spool.forget(shipment_id)
+            SHIPMENTS.labels("confirmed").inc()
+
+    def _ask_database(self, question: Callable[[], None]) -> None:
+        if self._database.waiting:
+            return
+        try:
+            question()
+        except Exception as error:
+            if self._database.fail():
+                log.warning("database away, receipts wait", error=repr(error))
+            return
+        self._database.succeed()

@@ -1,0 +1,212 @@
+"""The spool folder: appends, hands out shipments, forgets what Postgres has.
+
+Hides files, locks and forks. A record leaves only by `forget`, which the shipper calls once the
+database confirmed its shipment.
+"""
+
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from uuid_utils.compat import uuid4, uuid7
+
+from ..errors import SpoolFull
+from ..telemetry import QUARANTINED, get_logger
+from .segment import SUFFIX, DamagedSegment, Segment
+
+SHIPMENT_BYTES_MAX = 1024 * 1024  # of one broker message; records are bounded well below
+USAGE_SECONDS = 1.0  # how stale the folder's size may be; the bound is not a razor
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shipment:
+    """A run of records on its way; its id comes back from Postgres as the receipt."""
+
+    id: UUID
+    payloads: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolStatus:
+    """What lies in the folder: files, bytes, and seconds since the oldest file was last written."""
+
+    segments: int
+    bytes: int
+    oldest_age_s: float
+    quarantined: int
+
+
+class Spool:
+    """This process's door to the spool folder; safe between threads and across forks."""
+
+    def __init__(
+        self, folder: Path, *, bytes_max: int, reserve_bytes: int, segment_bytes_max: int
+    ) -> None:
+        self.folder = folder
+        self._bytes_max = bytes_max
+        self._reserve_bytes = reserve_bytes
+        self._segment_bytes_max = segment_bytes_max
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = threading.Lock()
+        self._segments: deque[Segment] = deque()
+        self._current: Segment | None = None
+        self._taken: dict[UUID, Segment] = {}
+        self._used = 0
+        self._used_at = float("-inf")
+        _call_after_fork(self)
+
+    def append(self, payload: bytes, *, reserved: bool = False) -> None:
+        """Keep one record on disk; returns once the kernel has it.
+
+        Args:
+            payload: the encoded record.
+            reserved: whether it may use the reserve beyond the bound.
+
+        Raises:
+            SpoolFull: the bound is reached; the record was not kept.
+            OSError: the disk refused it; the record was not kept.
+        """
+        with self._lock:
+            self._check_room(len(payload), reserved)
+            if self._current is None or self._current.size >= self._segment_bytes_max:
+                self._current = Segment.create(self.folder / f"{uuid7().hex}{SUFFIX}")
+                self._segments.append(self._current)
+            self._current.append(payload)
+            self._used += len(payload)
+
+    def take(self, rows_max: int) -> Shipment | None:
+        """The oldest records not yet handed out, at most `rows_max`; None if there are none."""
+        with self._lock:
+            for segment in self._segments:
+                if segment.taken < segment.size:
+                    return self._take_from(segment, rows_max)
+        return None
+
+    def forget(self, shipment_id: UUID) -> None:
+        """Drop a shipment that Postgres holds; the disk space follows file by file."""
+        with self._lock:
+            segment = self._taken.pop(shipment_id, None)
+            if segment is None:
+                return
+            segment.open_runs -= 1
+            self._tidy(segment)
+
+    def adopt(self) -> int:
+        """Take over the files of dead processes; returns how many."""
+        with self._lock:
+            own = {segment.path for segment in self._segments}
+        adopted = 0
+        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+            if path not in own and self._adopt(path):
+                adopted += 1
+        return adopted
+
+    def status(self) -> SpoolStatus:
+        """What lies in the folder, of all processes of this host."""
+        sizes, ages = [], [0.0]
+        for path in self.folder.glob(f"*{SUFFIX}"):
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                continue
+            sizes.append(stat.st_size)
+            if stat.st_size:
+                ages.append(max(0.0, time.time() - stat.st_mtime))
+        quarantined = sum(1 for _ in self.folder.glob("*.damaged"))
+        return SpoolStatus(len(sizes), sum(sizes), max(ages), quarantined)
+
+    @property
+    def pending(self) -> bool:
+        """Whether this process holds records that Postgres has not confirmed."""
+        with self._lock:
+            return any(not segment.finished for segment in self._segments)
+
+    def close(self) -> None:
+        """Let go of all files; what is unconfirmed stays for the next process."""
+        with self._lock:
+            for segment in self._segments:
+                segment.remove() if segment.finished else segment.close()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self._segments.clear()
+        self._taken.clear()
+        self._current = None
+        self._used_at = float("-inf")
+
+    def after_fork(self) -> None:
+        """A child must not hold its parent's locks: they would outlive the parent."""
+        for segment in self._segments:
+            segment.close()
+        self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
+        self._let_go()
+
+    def _check_room(self, size: int, reserved: bool) -> None:
+        now = time.monotonic()
+        if now - self._used_at > USAGE_SECONDS:
+            self._used = sum(_size(path) for path in self.folder.glob(f"*{SUFFIX}"))
+            self._used_at = now
+        room = self._bytes_max + (self._reserve_bytes if reserved else 0)
+        if self._used + size > room:
+            raise SpoolFull(f"The spool of this host has reached its bound of {room} bytes")
+
+    def _take_from(self, segment: Segment, rows_max: int) -> Shipment:
+        run = segment.read(segment.taken, rows_max=rows_max, bytes_max=SHIPMENT_BYTES_MAX)
+        shipment = Shipment(uuid4(), tuple(run.payloads))
+        segment.taken = run.end
+        segment.open_runs += 1
+        self._taken[shipment.id] = segment
+        return shipment
+
+    def _tidy(self, segment: Segment) -> None:
+        if not segment.finished:
+            return
+        if segment is self._current:
+            segment.empty()
+        else:
+            self._segments.remove(segment)
+            segment.remove()
+        self._used_at = float("-inf")
+
+    def _adopt(self, path: Path) -> bool:
+        try:
+            segment = Segment.adopt(path)
+        except DamagedSegment as error:
+            damaged = path.rename(path.with_suffix(".damaged"))
+            QUARANTINED.inc()
+            log.exception("spool file set aside", file=damaged.name, reason=str(error))
+            return False
+        if segment is None:
+            return False
+        if segment.size == 0:
+            segment.remove()
+            return False
+        with self._lock:
+            self._segments.appendleft(segment)
+        return True
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _call_after_fork(spool: Spool) -> None:
+    """Register the fork hook without keeping the spool alive."""
+    reference = weakref.ref(spool)
+
+    def after_in_child() -> None:
+        living = reference()
+        if living is not None:
+            living.after_fork()
+
+    os.register_at_fork(after_in_child=after_in_child)

@@ -1,0 +1,168 @@
+"""One spool file: frames of length, checksum and bytes, appended by one process.
+
+A frame is either whole or, at the very end of the file, torn by a crash and then cut off.
+"""
+
+import fcntl
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+FRAME_HEADER = struct.Struct("<II")  # payload length in bytes, CRC-32 of the payload
+FRAME_BYTES_MAX = 4 * 1024 * 1024  # sanity bound: a longer length is damage, not a record
+SUFFIX = ".seg"
+
+
+class DamagedSegment(Exception):
+    """A frame in the middle of a spool file does not match its checksum."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRun:
+    """Whole frames read from a segment, and the offset behind the last one."""
+
+    payloads: list[bytes]
+    end: int
+
+
+class Segment:
+    """A locked spool file; whoever has one owns its records.
+
+    `size` counts whole frames only, in bytes; `taken` is the offset up to which records were
+    handed out; `open_runs` counts the runs handed out and not yet confirmed.
+    """
+
+    def __init__(self, path: Path, descriptor: int, size: int) -> None:
+        self.path = path
+        self.size = size
+        self.taken = 0
+        self.open_runs = 0
+        self._descriptor = descriptor
+
+    @classmethod
+    def create(cls, path: Path) -> Self:
+        """A new, empty, locked file; it gets its name once the lock is held."""
+        hidden = path.with_suffix(".new")
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        descriptor = os.open(hidden, flags, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hidden.rename(path)
+        return cls(path, descriptor, 0)
+
+    @classmethod
+    def adopt(cls, path: Path) -> Self | None:
+        """The file of a dead process, its torn end cut off; None while its process lives.
+
+        Raises:
+            DamagedSegment: a frame before the end is broken; the file is left as it is.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not path.exists() or os.fstat(descriptor).st_ino != path.stat().st_ino:
+                raise BlockingIOError  # another process adopted and finished it meanwhile
+            size = _whole_bytes(descriptor)
+            _cut_torn_end(descriptor, size, path)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor, size)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every record was handed out and confirmed."""
+        return self.open_runs == 0 and self.taken >= self.size
+
+    def append(self, payload: bytes) -> None:
+        """Write one frame; on a short write or a full disk the file is as it was before.
+
+        Raises:
+            OSError: the frame could not be written.
+        """
+        frame = FRAME_HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        try:
+            written = os.write(self._descriptor, frame)
+            if written != len(frame):
+                raise OSError(f"short write: {written} of {len(frame)} bytes")
+        except OSError:
+            os.ftruncate(self._descriptor, self.size)
+            raise
+        self.size += len(frame)
+
+    def read(self, start: int, *, rows_max: int, bytes_max: int) -> FrameRun:
+        """Whole frames from `start` on: at least one, at most `rows_max` within `bytes_max`."""
+        window = os.pread(self._descriptor, min(self.size - start, bytes_max), start)
+        payloads, end = _parse(window, rows_max)
+        if not payloads and self.size > start:  # one frame larger than the window
+            window = os.pread(self._descriptor, min(self.size - start, FRAME_BYTES_MAX), start)
+            payloads, end = _parse(window, 1)
+        return FrameRun(payloads, start + end)
+
+    def empty(self) -> None:
+        """Forget all records and start again at the beginning of the same file."""
+        os.ftruncate(self._descriptor, 0)
+        self.size = self.taken = 0
+
+    def remove(self) -> None:
+        """Delete the file and release its lock."""
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Release the lock; the records stay for whoever adopts the file."""
+        os.close(self._descriptor)
+
+
+def _cut_torn_end(descriptor: int, size: int, path: Path) -> None:
+    """Cut what a crash left unfinished; the bytes are kept aside, should they not be that."""
+    torn = os.pread(descriptor, os.fstat(descriptor).st_size - size, size)
+    if torn:
+        path.with_suffix(".torn").write_bytes(torn)
+        os.ftruncate(descriptor, size)
+
+
+def _parse(window: bytes, rows_max: int) -> tuple[list[bytes], int]:
+    payloads: list[bytes] = []
+    position = 0
+    while len(payloads) < rows_max and position + FRAME_HEADER.size <= len(window):
+        length, checksum = FRAME_HEADER.unpack_from(window, position)
+        end = position + FRAME_HEADER.size + length
+        if end > len(window):
+            break
+        payload = window[position + FRAME_HEADER.size : end]
+        if zlib.crc32(payload) != checksum:
+            raise DamagedSegment(f"checksum at byte {position}")
+        payloads.append(payload)
+        position = end
+    return payloads, position
+
+
+def _whole_bytes(descriptor: int) -> int:
+    """The bytes of whole frames; what follows them is torn if it is the end of the file."""
+    length = os.fstat(descriptor).st_size
+    position = 0
+    while position < length:
+        header = os.pread(descriptor, FRAME_HEADER.size, position)
+        if len(header) < FRAME_HEADER.size:
+            return position
+        size, checksum = FRAME_HEADER.unpack(header)
+        end = position + FRAME_HEADER.size + size
+        if end > length:
+            if size > FRAME_BYTES_MAX:
+                raise DamagedSegment(f"impossible length at byte {position}")
+            return position
+        if zlib.crc32(os.pread(descriptor, size, position + FRAME_HEADER.size)) != checksum:
+            if end == length:
+                return position
+            raise DamagedSegment(f"checksum at byte {position}")
+        position = end
+    return position

@@ -1,0 +1,10 @@
+"""All SQL: tables, transactions and the repositories that turn rows into domain objects.
+
+Functions here never commit; who opens a transaction ends it.
+"""
+
+from .models import Base
+
+__all__ = ["METADATA"]
+
+METADATA = Base.metadata  # what flask-sqlalchemy binds and flask-migrate compares

@@ -1,0 +1,150 @@
+"""ActionLogRepository: everything that is asked of the action logs of one tenant."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, select, text
+from sqlalchemy.orm import Session
+
+from ..domain.filters import OPERATION_ROWS_MAX, ActionFilter, Page
+from ..domain.identity import created_at_of, is_record_id
+from ..domain.logs import ActionLog, ActionLogSummary, Statistics, StatisticsCell, add_up
+from ..domain.records import FAILED_STATUSES
+from .models import ActionLogRow, ActionTypeRow
+from .paging import newest_first, within
+
+PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+
+_SUMMARY = (
+    ActionLogRow.id,
+    ActionLogRow.tenant_id,
+    ActionLogRow.action_type,
+    ActionLogRow.provider_name,
+    ActionLogRow.status,
+    ActionLogRow.error_message,
+    ActionLogRow.execution_time_ms,
+    ActionLogRow.created_at,
+)
+_DETAIL = (
+    *_SUMMARY,
+    ActionLogRow.request_payload,
+    ActionLogRow.response_data,
+    ActionLogRow.operation_id,
+    ActionLogRow.metadata_.label("metadata"),
+    ActionLogRow.updated_at,
+)
+
+
+class ActionLogRepository:
+    """Reads the action logs of one tenant, inside a transaction scoped to that tenant.
+
+    Records come in through capture and the workers alone; nothing here writes.
+    """
+
+    def __init__(self, session: Session, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    def search(self, filters: ActionFilter, page: Page) -> list[ActionLogSummary]:
+        """The page of the records that match, newest first."""
+        statement = newest_first(self._matching(_SUMMARY, filters), ActionLogRow, page)
+        return [ActionLogSummary(**row) for row in self._session.execute(statement).mappings()]
+
+    def get(self, action_id: UUID) -> ActionLog | None:
+        """One record with its payloads, or None; opens only the partition of its time."""
+        if not is_record_id(action_id):
+            return None
+        statement = self._select(_DETAIL).where(
+            ActionLogRow.created_at == created_at_of(action_id), ActionLogRow.id == action_id
+        )
+        row = self._session.execute(statement).mappings().first()
+        return None if row is None else _detail(row)
+
+    def recent_failures(self, since: datetime, limit: int) -> list[ActionLogSummary]:
+        """The newest failures and timeouts since a moment, at most `limit`."""
+        failed = tuple(status.value for status in FAILED_STATUSES)
+        return self.search(ActionFilter(status=failed, since=since), Page(limit))
+
+    def of_operation(self, operation_id: str) -> list[ActionLog]:
+        """The records of one operation, oldest first, at most OPERATION_ROWS_MAX."""
+        statement = (
+            self._select(_DETAIL)
+            .where(ActionLogRow.operation_id == operation_id)
+            .order_by(ActionLogRow.created_at, ActionLogRow.id)
+            .limit(OPERATION_ROWS_MAX)
+        )
+        return [_detail(row) for row in self._session.execute(statement).mappings()]
+
+    def statistics(self, since: datetime | None, until: datetime | None) -> Statistics:
+        """What all records of the window add up to: one pass over every row, one snapshot."""
+        matching = self._matching(
+            (
+                ActionLogRow.action_type,
+                ActionLogRow.provider_name,
+                ActionLogRow.status,
+                ActionLogRow.execution_time_ms,
+            ),
+            ActionFilter(since=since, until=until),
+        ).subquery()
+        cell = (matching.c.action_type, matching.c.provider_name, matching.c.status)
+        statement = select(
+            func.grouping(*cell).label("level"),
+            *cell,
+            func.count().label("actions"),
+            func.coalesce(func.sum(matching.c.execution_time_ms), 0).label("total_ms"),
+            func.percentile_disc(list(PERCENTILES.values()))
+            .within_group(matching.c.execution_time_ms)
+            .label("percentiles"),
+        ).group_by(func.grouping_sets(text("(action_type, provider_name, status)"), text("()")))
+        cells, percentiles = [], dict.fromkeys(PERCENTILES, None)
+        for row in self._session.execute(statement):
+            if row.level:
+                found = row.percentiles or [None] * len(PERCENTILES)
+                percentiles = dict(zip(PERCENTILES, found, strict=True))
+            else:
+                cells.append(
+                    StatisticsCell(
+                        action_type=row.action_type,
+                        provider_name=row.provider_name,
+                        status=row.status,
+                        actions=row.actions,
+                        execution_time_ms=row.total_ms,
+                    )
+                )
+        return add_up(cells, percentiles)
+
+    def _select(self, columns: Sequence[Any]) -> Select[Any]:
+        return select(*columns).where(ActionLogRow.tenant_id == self._tenant_id)
+
+    def _matching(self, columns: Sequence[Any], filters: ActionFilter) -> Select[Any]:
+        statement = within(self._select(columns), ActionLogRow, filters.since, filters.until)
+        for column, values in (
+            (ActionLogRow.action_type, filters.action_type),
+            (ActionLogRow.status, filters.status),
+            (ActionLogRow.provider_name, filters.provider_name),
+        ):
+            if values:
+                statement = statement.where(column.in_(values))
+        if filters.min_execution_time_ms is not None:
+            statement = statement.where(
+                ActionLogRow.execution_time_ms >= filters.min_execution_time_ms
+            )
+        if filters.operation_id is not None:
+            statement = statement.where(ActionLogRow.operation_id == filters.operation_id)
+        return statement
+
+
+def _detail(row: Any) -> ActionLog:
+    return ActionLog(**{**row, "metadata": row["metadata"] or {}})
+
+
+def list_action_types(session: Session) -> list[str]:
+    """Every action type that exists on this platform, by name."""
+    return list(session.execute(select(ActionTypeRow.name).order_by(ActionTypeRow.name)).scalars())
+
+
+def add_action_type(session: Session, name: str) -> bool:
+    """Make a new action type known; False if it is known already."""
+    return bool(session.execute(select(func.add_action_type(name))).scalar_one())

@@ -1,0 +1,82 @@
+"""AuditLogRepository: everything that is asked of the audit logs of one tenant."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from ..domain.filters import OPERATION_ROWS_MAX, AuditFilter, Page
+from ..domain.identity import created_at_of, is_record_id
+from ..domain.logs import AuditLog, AuditLogSummary
+from .models import AuditLogRow
+from .paging import newest_first, within
+
+_SUMMARY = (
+    AuditLogRow.id,
+    AuditLogRow.tenant_id,
+    AuditLogRow.action,
+    AuditLogRow.resource_type,
+    AuditLogRow.resource_id,
+    AuditLogRow.user_id,
+    AuditLogRow.changes,
+    AuditLogRow.ip_address,
+    AuditLogRow.created_at,
+)
+_DETAIL = (
+    *_SUMMARY,
+    AuditLogRow.user_agent,
+    AuditLogRow.operation_id,
+    AuditLogRow.metadata_.label("metadata"),
+    AuditLogRow.updated_at,
+)
+_EXACT = ("action", "resource_type", "resource_id", "user_id", "ip_address", "operation_id")
+
+
+class AuditLogRepository:
+    """Reads the audit logs of one tenant, inside a transaction scoped to that tenant.
+
+    Records come in through capture and the workers alone; nothing here writes.
+    """
+
+    def __init__(self, session: Session, tenant_id: UUID) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+
+    def search(self, filters: AuditFilter, page: Page) -> list[AuditLogSummary]:
+        """The page of the records that match, newest first."""
+        statement = within(self._select(_SUMMARY), AuditLogRow, filters.since, filters.until)
+        for name in _EXACT:
+            value = getattr(filters, name)
+            if value is not None:
+                statement = statement.where(getattr(AuditLogRow, name) == value)
+        rows = self._session.execute(newest_first(statement, AuditLogRow, page)).mappings()
+        return [AuditLogSummary(**{**row, "changes": row["changes"] or {}}) for row in rows]
+
+    def get(self, audit_id: UUID) -> AuditLog | None:
+        """One record in full, or None; opens only the partition of its time."""
+        if not is_record_id(audit_id):
+            return None
+        statement = self._select(_DETAIL).where(
+            AuditLogRow.created_at == created_at_of(audit_id), AuditLogRow.id == audit_id
+        )
+        row = self._session.execute(statement).mappings().first()
+        return None if row is None else _detail(row)
+
+    def of_operation(self, operation_id: str) -> list[AuditLog]:
+        """The records of one operation, oldest first, at most OPERATION_ROWS_MAX."""
+        statement = (
+            self._select(_DETAIL)
+            .where(AuditLogRow.operation_id == operation_id)
+            .order_by(AuditLogRow.created_at, AuditLogRow.id)
+            .limit(OPERATION_ROWS_MAX)
+        )
+        return [_detail(row) for row in self._session.execute(statement).mappings()]
+
+    def _select(self, columns: Sequence[Any]) -> Select[Any]:
+        return select(*columns).where(AuditLogRow.tenant_id == self._tenant_id)
+
+
+def _detail(row: Any) -> AuditLog:
+    return AuditLog(**{**row, "changes": row["changes"] or {}, "metadata": row["metadata"] or {}})

@@ -1,0 +1,256 @@
+"""The tables, as SQLAlchemy models; equal to what the migrations make, by test.
+
+Every key of a tenant's table starts with tenant_id, so that the schema can be spread by tenant.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    DateTime,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    Sequence,
+    String,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import UserDefinedType
+
+BATCH_SEQUENCE = "log_batches_seq"
+
+
+class Domain(UserDefinedType[str]):
+    """A Postgres domain over text: compared as text, which row-level security lets use an index."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type's name in DDL."""
+        return self.name
+
+
+class Base(DeclarativeBase):
+    """Base of all models; its metadata is what flask-migrate compares."""
+
+    type_annotation_map = {  # noqa: RUF012
+        datetime: DateTime(timezone=True),
+        UUID: Uuid(),
+        dict[str, Any]: JSONB(none_as_null=True),
+        bytes: LargeBinary(),
+        bool: Boolean(),
+        str: Text(),
+        int: Integer(),
+    }
+
+
+class TenantRow(Base):
+    """A tenant of the platform."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    slug: Mapped[str] = mapped_column(String(63))
+    is_active: Mapped[bool] = mapped_column(server_default=text("true"))
+    settings: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (UniqueConstraint("slug", name="tenants_slug_key"),)
+
+
+class ApiKeyRow(Base):
+    """An API key: its prefix to show, the SHA-256 of its secret to compare."""
+
+    __tablename__ = "api_keys"
+
+    tenant_id: Mapped[UUID]
+    id: Mapped[UUID]
+    name: Mapped[str] = mapped_column(String(100))
+    prefix: Mapped[str] = mapped_column(String(32))
+    secret_sha256: Mapped[bytes]
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id", name="api_keys_pkey"),
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="api_keys_tenant_id_fkey"),
+        Index("api_keys_secret_sha256_idx", "secret_sha256"),
+    )
+
+
+class ActionTypeRow(Base):
+    """A name that action_logs.action_type may have."""
+
+    __tablename__ = "action_types"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class ActionLogRow(Base):
+    """One provider operation."""
+
+    __tablename__ = "action_logs"
+
+    tenant_id: Mapped[UUID]
+    created_at: Mapped[datetime]
+    id: Mapped[UUID]
+    action_type: Mapped[str] = mapped_column(Domain("action_type_enum"))
+    provider_name: Mapped[str] = mapped_column(String(100))
+    request_payload: Mapped[Any] = mapped_column(JSONB(), server_default=text("'{}'"))
+    response_data: Mapped[Any | None] = mapped_column(JSONB(none_as_null=True))
+    status: Mapped[str] = mapped_column(Domain("action_status_enum"))
+    error_message: Mapped[str | None]
+    execution_time_ms: Mapped[int]
+    operation_id: Mapped[str | None] = mapped_column(String(255))
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    batch_id: Mapped[UUID]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "created_at", "id", name="action_logs_pkey"),
+        CheckConstraint("execution_time_ms >= 0", name="action_logs_execution_time_ms_check"),
+        Index(
+            "action_logs_operation_idx",
+            "tenant_id",
+            "operation_id",
+            postgresql_where=text("operation_id IS NOT NULL"),
+        ),
+        {"postgresql_partition_by": "RANGE (created_at)"},
+    )
+
+
+class AuditLogRow(Base):
+    """One system change."""
+
+    __tablename__ = "audit_logs"
+
+    tenant_id: Mapped[UUID]
+    created_at: Mapped[datetime]
+    id: Mapped[UUID]
+    user_id: Mapped[str | None] = mapped_column(String(255))
+    action: Mapped[str] = mapped_column(String(100))
+    resource_type: Mapped[str] = mapped_column(String(100))
+    resource_id: Mapped[str] = mapped_column(String(255))
+    changes: Mapped[dict[str, Any] | None]
+    ip_address: Mapped[str | None] = mapped_column(String(45))
+    user_agent: Mapped[str | None]
+    operation_id: Mapped[str | None] = mapped_column(String(255))
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata")
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    batch_id: Mapped[UUID]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "created_at", "id", name="audit_logs_pkey"),
+        Index(
+            "audit_logs_operation_idx",
+            "tenant_id",
+            "operation_id",
+            postgresql_where=text("operation_id IS NOT NULL"),
+        ),
+        Index(
+            "audit_logs_resource_idx",
+            "tenant_id",
+            "resource_type",
+            "resource_id",
+            "created_at",
+            "id",
+        ),
+        {"postgresql_partition_by": "RANGE (created_at)"},
+    )
+
+
+class LogBatchRow(Base):
+    """The unit of commit: records of one tenant and kind that became visible together.
+
+    seq is the tenant's commit order; summary is filled by the statistics work.
+    """
+
+    __tablename__ = "log_batches"
+
+    tenant_id: Mapped[UUID]
+    id: Mapped[UUID]
+    kind: Mapped[str] = mapped_column(String(10))
+    row_count: Mapped[int]
+    min_created_at: Mapped[datetime]
+    max_created_at: Mapped[datetime]
+    seq: Mapped[int] = mapped_column(
+        BigInteger(), Sequence(BATCH_SEQUENCE), server_default=Sequence(BATCH_SEQUENCE).next_value()
+    )
+    summary: Mapped[dict[str, Any] | None]
+    committed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id", name="log_batches_pkey"),
+        UniqueConstraint("tenant_id", "seq", name="log_batches_tenant_id_seq_key"),
+        ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="log_batches_tenant_id_fkey"),
+        CheckConstraint("kind IN ('action', 'audit')", name="log_batches_kind_check"),
+    )
+
+
+class ShipmentRow(Base):
+    """The receipt of a shipment, written in the transaction that kept its records."""
+
+    __tablename__ = "shipments"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    committed_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (Index("shipments_committed_at_idx", "committed_at"),)
+
+
+class DeadLetterRow(Base):
+    """A record that can never be persisted, with its bytes and the reason."""
+
+    __tablename__ = "dead_letters"
+
+    id: Mapped[int] = mapped_column(BigInteger(), Identity(always=True), primary_key=True)
+    tenant_id: Mapped[UUID | None]
+    kind: Mapped[str | None] = mapped_column(String(10))
+    record_id: Mapped[UUID | None]
+    reason: Mapped[str]
+    payload: Mapped[bytes]
+    shipment_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class SandboxContactRow(Base):
+    """A contact of the sandbox provider, which stands in for a CRM."""
+
+    __tablename__ = "sandbox_contacts"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="sandbox_contacts_tenant_id_fkey")
+    )
+    id: Mapped[UUID]
+    email: Mapped[str] = mapped_column(String(320))
+    first_name: Mapped[str | None] = mapped_column(String(200))
+    last_name: Mapped[str | None] = mapped_column(String(200))
+    company: Mapped[str | None] = mapped_column(String(200))
+    phone: Mapped[str | None] = mapped_column(String(50))
+    properties: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (PrimaryKeyConstraint("tenant_id", "id", name="sandbox_contacts_pkey"),)

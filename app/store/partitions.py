@@ -1,0 +1,60 @@
+"""Partitions: one table per log and week, made before a record needs it."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from ..domain.records import Kind
+from .columns import TABLES
+from .session import Database
+
+WEEK = timedelta(days=7)
+
+
+def partition_name(kind: Kind, moment: datetime) -> str:
+    """The partition that holds records of this kind and time (UTC), as the database names it."""
+    year, week, _ = moment.isocalendar()
+    return f"{TABLES[kind]}_{year}w{week:02d}"
+
+
+class Partitions:
+    """Makes partitions through ensure_partition() and remembers which are there."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: set[str] = set()
+
+    def ensure(self, kind: Kind, moment: datetime) -> str:
+        """The name of the partition for `moment` (UTC); made in a transaction of its own."""
+        name = partition_name(kind, moment)
+        if name not in self._known:
+            with self._database.unrestricted_unsafe() as session:
+                session.execute(
+                    text("SELECT ensure_partition(:parent, :moment)"),
+                    {"parent": TABLES[kind], "moment": moment},
+                )
+            self._known.add(name)
+        return name
+
+    def ensure_ahead(self, now: datetime, weeks: int) -> list[str]:
+        """Make the partitions of this week and the `weeks` that follow, of both logs."""
+        moments = [now + WEEK * ahead for ahead in range(weeks + 1)]
+        return [self.ensure(kind, moment) for kind in Kind for moment in moments]
+
+    def forget(self) -> None:
+        """Look again at the next call, since a partition was found missing."""
+        self._known.clear()
+
+
+def list_partitions(session: Session) -> list[tuple[str, int]]:
+    """Every partition with its size on disk, in bytes, indexes included."""
+    rows = session.execute(
+        text(
+            "SELECT c.relname, pg_total_relation_size(c.oid) FROM pg_inherits i"
+            " JOIN pg_class c ON c.oid = i.inhrelid JOIN pg_class p ON p.oid = i.inhparent"
+            " WHERE p.relname IN ('action_logs', 'audit_logs') AND c.relkind = 'r'"
+            " ORDER BY c.relname"
+        )
+    )
+    return [(name, size) for name, size in rows]

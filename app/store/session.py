@@ -1,0 +1,101 @@
+"""Transactions: every one is scoped to a tenant, or says loudly that it is not.
+
+Row-level security reads the setting app.tenant, which lives exactly as long as the transaction,
+so that a pooled connection (or PgBouncer in transaction mode) never carries a tenant over.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+import psycopg2
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session
+
+from ..errors import QueryTimeout, StoreUnavailable
+
+CONNECT_TIMEOUT_S = 5
+QUERY_CANCELED = "57014"  # SQLSTATE query_canceled: statement_timeout ended it
+
+ENGINE_OPTIONS = {
+    "pool_size": 10,
+    "max_overflow": 10,
+    "pool_timeout": 5,
+    "pool_pre_ping": True,  # a restarted Postgres must not cost a caller an error
+    "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "opsledger"},
+}
+
+
+class Database:
+    """A pool of connections of one role."""
+
+    def __init__(self, engine: Engine, *, statement_timeout_s: float = 0) -> None:
+        self.engine = engine
+        self._timeout_ms = round(statement_timeout_s * 1000)
+
+    @classmethod
+    def connect(cls, url: str, *, statement_timeout_s: float = 0) -> "Database":
+        """A pool for a URL; connections are made at first use.
+
+        Args:
+            statement_timeout_s: longest statement, in seconds; 0 for no bound.
+        """
+        return cls(create_engine(url, **ENGINE_OPTIONS), statement_timeout_s=statement_timeout_s)
+
+    @contextmanager
+    def tenant(self, tenant_id: UUID) -> Iterator[Session]:
+        """A transaction that sees and writes one tenant's rows only; commits at the end.
+
+        Raises:
+            StoreUnavailable: Postgres cannot be reached.
+            QueryTimeout: a statement took longer than the pool allows.
+        """
+        with self.unrestricted_unsafe() as session:
+            session.execute(
+                text("SELECT set_config('app.tenant', :tenant, true)"), {"tenant": str(tenant_id)}
+            )
+            yield session
+
+    @contextmanager
+    def unrestricted_unsafe(self) -> Iterator[Session]:
+        """A transaction without tenant scope: sees what the role may, which may be every tenant.
+
+        Raises:
+            StoreUnavailable: Postgres cannot be reached.
+            QueryTimeout: a statement took longer than the pool allows.
+        """
+        try:
+            with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                if self._timeout_ms:
+                    session.execute(
+                        text("SELECT set_config('statement_timeout', :ms, true)"),
+                        {"ms": str(self._timeout_ms)},
+                    )
+                yield session
+        except (DBAPIError, psycopg2.Error) as error:
+            raise _translated(error) from error
+        except PoolTimeout as error:
+            raise StoreUnavailable from error
+
+    def answers(self) -> bool:
+        """Whether Postgres can be reached."""
+        try:
+            with self.unrestricted_unsafe() as session:
+                session.execute(text("SELECT 1"))
+        except (StoreUnavailable, QueryTimeout):
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close all idle connections."""
+        self.engine.dispose()
+
+
+def _translated(error: Exception) -> Exception:
+    """The store's own exception for what a driver says; COPY's errors come from the bare driver."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if not isinstance(cause, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return error
+    return QueryTimeout() if cause.pgcode == QUERY_CANCELED else StoreUnavailable()

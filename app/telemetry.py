@@ -1,0 +1,62 @@
+"""Structured logs and the one catalogue of metrics.
+
+Nothing else configures logging or creates a metric, so that names stay in one place.
+"""
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Histogram
+
+LOGGER = "opsledger"
+
+METRICS: dict[str, str] = {
+    "opsledger_captured_total": "Records appended to the spool, by kind.",
+    "opsledger_lost_total": "Records that could not be kept, by kind and reason. Alert on any.",
+    "opsledger_shipments_total": "Shipments by outcome: published, failed, confirmed, resent.",
+    "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicate, dead.",
+    "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
+    "opsledger_quarantined_total": "Spool files set aside because their middle was damaged.",
+}
+
+
+def _counter(name: str, *labels: str) -> Counter:
+    return Counter(name.removesuffix("_total"), METRICS[name], labels)
+
+
+CAPTURED = _counter("opsledger_captured_total", "kind")
+LOST = _counter("opsledger_lost_total", "kind", "reason")
+SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
+PERSISTED = _counter("opsledger_persisted_total", "outcome")
+QUARANTINED = _counter("opsledger_quarantined_total")
+PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])
+
+
+def configure_logging(level: str) -> None:
+    """Print the service's log to stderr, from `level` up; libraries speak from WARNING up.
+
+    A host application does not call this: there, our lines go where its own logging sends them.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger(LOGGER).setLevel(level.upper())
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module, named after it; each line is one JSON object."""
+    module = name.partition(".")[2] or name
+    logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        logging.getLogger(f"{LOGGER}.{module}"),
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    return logger

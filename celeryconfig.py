@@ -1,0 +1,51 @@
+"""Celery's settings, as data: broker, queues, routes and the beat schedule."""
+
+from kombu import Queue
+
+from app.config import load_settings
+from app.worker import (
+    MAINTENANCE_QUEUE,
+    PARTITIONS_TASK,
+    PERSIST_QUEUE,
+    PERSIST_TASK,
+    PRUNE_TASK,
+    transport_options,
+)
+
+_settings = load_settings()
+
+broker_url = _settings.redis_url
+# A worker may wait long for a slow broker; only publishing in a web process must not.
+broker_transport_options = {**transport_options(5.0), "max_retries": None}
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None
+
+include = ["tasks.persist", "tasks.maintenance"]
+task_queues = [Queue(PERSIST_QUEUE), Queue(MAINTENANCE_QUEUE)]
+task_routes = {
+    PERSIST_TASK: {"queue": PERSIST_QUEUE},
+    PARTITIONS_TASK: {"queue": MAINTENANCE_QUEUE},
+    PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
+}
+task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody reads
+task_ignore_result = True
+task_serializer = "json"
+accept_content = ["json"]
+
+# A task is acknowledged once its work is committed; if its worker dies, another has it again.
+task_acks_late = True
+task_reject_on_worker_lost = True
+worker_prefetch_multiplier = 1
+worker_hijack_root_logger = False
+worker_redirect_stdouts = False
+worker_cancel_long_running_tasks_on_connection_loss = False
+
+timezone = "UTC"
+beat_schedule = {
+    "ensure-partitions": {
+        "task": PARTITIONS_TASK,
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
+    "prune-shipments": {"task": PRUNE_TASK, "schedule": 3600.0, "options": {"expires": 3600}},
+}

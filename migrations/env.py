@@ -1,0 +1,65 @@
+"""Runs the migrations as the owner role: one runner at a time, never waiting long for a lock.
+
+A migration that cannot have its lock within a second fails and may be run again; it must not
+queue behind a long transaction with every query of the platform queued behind it.
+"""
+
+from typing import Any
+
+from alembic import context
+from flask import current_app
+from sqlalchemy import create_engine, text
+
+LOCK_TIMEOUT = "1s"
+STATEMENT_TIMEOUT = "60s"
+ADVISORY_LOCK = 7_033_187_164  # any fixed number: "Opsledger migrations"
+
+database = current_app.extensions["migrate"].db
+settings = current_app.extensions["opsledger"].settings
+
+
+def belongs_to_us(obj: Any, name: str | None, type_: str, reflected: bool, _: Any) -> bool:
+    """Leave out the partitions, which are made by ensure_partition() and have no model."""
+    if type_ == "table" and reflected:
+        return name in database.metadata.tables
+    return True
+
+
+def configure(**options: Any) -> None:
+    """Set Alembic up alike for a connection and for printing SQL."""
+    context.configure(
+        target_metadata=database.metadata,
+        include_object=belongs_to_us,
+        transaction_per_migration=True,
+        compare_type=True,
+        **options,
+    )
+
+
+def run_offline() -> None:
+    """Print the SQL, for review and for the linter."""
+    configure(url=settings.url_of("owner"), literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def run_online() -> None:
+    """Run the migrations on the owner's connection."""
+    engine = create_engine(settings.url_of("owner"))
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+            connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
+            connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
+            connection.commit()
+            configure(connection=connection)
+            with context.begin_transaction():
+                context.run_migrations()
+    finally:
+        engine.dispose()
+
+
+if context.is_offline_mode():
+    run_offline()
+else:
+    run_online()

@@ -1,0 +1,1 @@
+"""What the tests share: real servers, and a small world of tenants and keys to test in."""
