@@ -1,7 +1,5 @@
 """Celery's settings, as data: broker, queues, routes and the beat schedule."""
 
-from kombu import Queue
-
 from app.config import load_settings
 from app.worker import (
     MAINTENANCE_QUEUE,
@@ -9,6 +7,7 @@ from app.worker import (
     PERSIST_QUEUE,
     PERSIST_TASK,
     PRUNE_TASK,
+    QUEUES,
     transport_options,
 )
 
@@ -21,7 +20,7 @@ broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 
 include = ["tasks.persist", "tasks.maintenance"]
-task_queues = [Queue(PERSIST_QUEUE), Queue(MAINTENANCE_QUEUE)]
+task_queues = QUEUES
 task_routes = {
     PERSIST_TASK: {"queue": PERSIST_QUEUE},
     PARTITIONS_TASK: {"queue": MAINTENANCE_QUEUE},

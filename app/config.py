@@ -22,6 +22,7 @@ class InvalidSetting(ValueError):
 
 
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
 
@@ -34,22 +35,34 @@ def _boolean(text: str) -> bool:
     raise ValueError("one of 1, 0, true, false, yes, no, on, off")
 
 
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError("a whole number of at least 1")
-    return number
+def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Reads a whole number within bounds."""
+    rule = f"a whole number of at least {low}" + (f" and at most {high}" if high else "")
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError as error:
+            raise ValueError(rule) from error
+        if number < low or (high is not None and number > high):
+            raise ValueError(rule)
+        return number
+
+    return read
 
 
-def _not_negative(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError("a whole number of at least 0")
-    return number
+def _level(text: str) -> str:
+    word = text.strip().upper()
+    if word not in LOG_LEVELS:
+        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
+    return word
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
         raise ValueError("a number of seconds above 0")
     return number
@@ -105,42 +118,42 @@ class Settings:
         GIB,
         "bytes",
         "Bound of the spool on this host; past it the newest action records are shed, counted.",
-        _positive,
+        _whole(1),
     )
     spool_reserve_bytes: int = _setting(
         "OPSLEDGER_SPOOL_RESERVE_BYTES",
         64 * MIB,
         "bytes",
         "Kept on top of the bound for audit records alone, which matter most when disks fill.",
-        _not_negative,
+        _whole(0),
     )
     segment_bytes_max: int = _setting(
         "OPSLEDGER_SEGMENT_BYTES_MAX",
         8 * MIB,
         "bytes",
         "Size at which a process starts a new spool file; small enough to re-ship after a crash.",
-        _positive,
+        _whole(1),
     )
     batch_rows_max: int = _setting(
         "OPSLEDGER_BATCH_ROWS_MAX",
         500,
         "records",
         "Records in one shipment; more gains little and makes a redelivery dearer.",
-        _positive,
+        _whole(1),
     )
     flush_interval_ms: int = _setting(
         "OPSLEDGER_FLUSH_INTERVAL_MS",
         50,
         "ms",
         "How long the shipper waits for company before it sends a record.",
-        _positive,
+        _whole(1),
     )
     inflight_max: int = _setting(
         "OPSLEDGER_INFLIGHT_MAX",
         64,
         "shipments",
         "Unconfirmed shipments of one process; bounds what a slow database piles up in the broker.",
-        _positive,
+        _whole(1),
     )
     confirm_timeout_s: float = _setting(
         "OPSLEDGER_CONFIRM_TIMEOUT_S",
@@ -168,7 +181,7 @@ class Settings:
         64 * KIB,
         "bytes",
         "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
-        _positive,
+        _whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
     )
     query_timeout_s: float = _setting(
         "OPSLEDGER_QUERY_TIMEOUT_S",
@@ -178,24 +191,21 @@ class Settings:
         _seconds,
     )
     request_bytes_max: int = _setting(
-        "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", _positive
-    )
-    hot_days: int = _setting(
-        "OPSLEDGER_HOT_DAYS", 90, "days", "How long records stay in Postgres.", _positive
+        "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", _whole(1)
     )
     partitions_ahead_weeks: int = _setting(
         "OPSLEDGER_PARTITIONS_AHEAD_WEEKS",
         4,
         "weeks",
         "Partitions made before they are needed, so that a stopped beat has a month to be seen.",
-        _positive,
+        _whole(1),
     )
     trusted_proxies: int = _setting(
         "OPSLEDGER_TRUSTED_PROXIES",
         0,
         "proxies",
         "How many proxies in front may be believed about X-Forwarded-For, -Proto and -Host.",
-        _not_negative,
+        _whole(0),
     )
     key_cache_s: float = _setting(
         "OPSLEDGER_KEY_CACHE_S",
@@ -214,7 +224,11 @@ class Settings:
         "OPSLEDGER_CRM_PROVIDER", "sandbox", "name", "The provider behind /api/v1/crm."
     )
     log_level: str = _setting(
-        "OPSLEDGER_LOG_LEVEL", "INFO", "level", "DEBUG, INFO, WARNING or ERROR; JSON on stderr."
+        "OPSLEDGER_LOG_LEVEL",
+        "INFO",
+        "level",
+        "DEBUG, INFO, WARNING or ERROR; JSON on stderr.",
+        _level,
     )
     demo: bool = _setting(
         "OPSLEDGER_DEMO",

@@ -65,7 +65,12 @@ class Opsledger:
         )
         app.extensions[EXTENSION] = self
         set_process_recorder(self.recorder)
-        install_hooks(app, self.recorder, trusted_proxies=self.settings.trusted_proxies)
+        install_hooks(
+            app,
+            self.recorder,
+            trusted_proxies=self.settings.trusted_proxies,
+            start=self.shipper.start,
+        )
         atexit.register(self.shipper.stop)
 
     def _learn_action_types(self) -> None:

@@ -4,6 +4,7 @@ A migration that cannot have its lock within a second fails and may be run again
 queue behind a long transaction with every query of the platform queued behind it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from alembic import context
@@ -36,10 +37,21 @@ def configure(**options: Any) -> None:
     )
 
 
+def limit_waits(execute: Callable[[str], object]) -> None:
+    """Give up rather than wait long, for a lock or for a statement."""
+    execute(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+    execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+
+
 def run_offline() -> None:
     """Print the SQL, for review and for the linter."""
-    configure(url=settings.url_of("owner"), literal_binds=True)
+    configure(
+        url=settings.url_of("owner"),
+        literal_binds=True,
+        dialect_opts={"paramstyle": "named"},  # or every % would be printed twice
+    )
     with context.begin_transaction():
+        limit_waits(context.execute)
         context.run_migrations()
 
 
@@ -49,8 +61,7 @@ def run_online() -> None:
     try:
         with engine.connect() as connection:
             connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
-            connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT}'"))
-            connection.execute(text(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'"))
+            limit_waits(lambda statement: connection.execute(text(statement)))
             connection.commit()
             configure(connection=connection)
             with context.begin_transaction():

@@ -5,7 +5,8 @@ from flask_smorest import Api
 
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import actions, audits, crm, docs, health, operations, stats
-from .problems import register_problem_handlers
+from .identifiers import RestConverter
+from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
 from .service import SERVICE, Service
 
@@ -39,11 +40,18 @@ class ProblemApi(Api):  # type: ignore[misc]
     def _register_error_handlers(self) -> None:
         """Ours are registered for the whole app."""
 
+    def _register_responses(self) -> None:
+        """Errors are of a media type of their own."""
+        self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_TYPE
+        super()._register_responses()
+        del self.DEFAULT_RESPONSE_CONTENT_TYPE
+
 
 def register_api(app: flask.Flask, service: Service) -> None:
     """Add every route of the API, its errors and its documentation to the app."""
     app.extensions[SERVICE] = service
     app.config.update(OPENAPI)
+    app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
     api = ProblemApi(app)
     for module in (actions, audits, operations, stats, crm):

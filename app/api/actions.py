@@ -51,6 +51,7 @@ def list_actions(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int
 
 @blueprint.route("/logs/actions/<action_id>")
 @requires(Scope.LOGS_READ)
+@blueprint.no_query()
 @blueprint.response(200, ActionLogSchema)
 def get_action(action_id: str) -> ActionLog:
     """Get one action log with its request and response."""

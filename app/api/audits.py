@@ -32,6 +32,7 @@ def list_audits(query: dict[str, Any]) -> AuditPage:
 
 @blueprint.route("/logs/audits/<audit_id>")
 @requires(Scope.LOGS_READ)
+@blueprint.no_query()
 @blueprint.response(200, AuditLogSchema)
 def get_audit(audit_id: str) -> AuditLog:
     """Get one audit log in full."""
@@ -43,7 +44,7 @@ def get_audit(audit_id: str) -> AuditLog:
     return found
 
 
-@blueprint.route("/logs/audits/resource/<resource_type>/<path:resource_id>")
+@blueprint.route("/logs/audits/resource/<resource_type>/<rest:resource_id>")
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(TrailQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True))

@@ -86,6 +86,7 @@ def call(action_type: str, request_payload: dict[str, Any]) -> ActionLogger:
 
 @blueprint.route("/crm/contacts", methods=["POST"])
 @requires(Scope.ADAPTER_USE)
+@blueprint.no_query()
 @blueprint.arguments(NewContact)
 @blueprint.response(201, ContactSchema)
 def create_contact(values: dict[str, Any]) -> tuple[Contact, int, dict[str, str]]:
@@ -129,6 +130,7 @@ def search_contacts(query: dict[str, Any]) -> ContactPage:
 
 @blueprint.route("/crm/contacts/<contact_id>")
 @requires(Scope.ADAPTER_USE)
+@blueprint.no_query()
 @blueprint.response(200, ContactSchema)
 def get_contact(contact_id: str) -> Contact:
     """Get a contact by the provider's id."""
@@ -141,6 +143,7 @@ def get_contact(contact_id: str) -> Contact:
 
 @blueprint.route("/crm/contacts/<contact_id>", methods=["PATCH"])
 @requires(Scope.ADAPTER_USE)
+@blueprint.no_query()
 @blueprint.arguments(ContactChanges)
 @blueprint.response(200, ContactSchema)
 def update_contact(values: dict[str, Any], contact_id: str) -> Contact:
@@ -154,6 +157,7 @@ def update_contact(values: dict[str, Any], contact_id: str) -> Contact:
 
 @blueprint.route("/crm/contacts/<contact_id>", methods=["DELETE"])
 @requires(Scope.ADAPTER_USE)
+@blueprint.no_query()
 @blueprint.response(204)
 def delete_contact(contact_id: str) -> None:
     """Delete a contact."""

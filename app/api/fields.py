@@ -13,6 +13,7 @@ from ..domain.records import ActionStatus
 
 # RFC 3339, section 5.6; the zone is required, since a log that guesses zones lies.
 TIMESTAMP_FORM = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
+WHOLE_NUMBER_FORM = re.compile(r"-?[0-9]+")
 TIMESTAMP_RULE = (
     "Must be an RFC 3339 time with a zone, such as 2024-01-15T10:30:00Z (write + as %2B in a URL)."
 )
@@ -39,6 +40,17 @@ class Timestamp(ma.fields.Field[datetime]):
             raise ma.ValidationError(TIMESTAMP_RULE) from error
 
 
+class WholeNumber(ma.fields.Integer):
+    """An integer of ASCII digits; int() alone would also take 1_000, spaces and other digits."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        if isinstance(value, str) and not WHOLE_NUMBER_FORM.fullmatch(value):
+            raise self.make_error("invalid", input=value)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
 def whole_number(low: int, high: int | None, **kwargs: Any) -> ma.fields.Integer:
     """An integer from `low` to `high`, whose every complaint gives the range."""
     rule = (
@@ -46,7 +58,7 @@ def whole_number(low: int, high: int | None, **kwargs: Any) -> ma.fields.Integer
         if high is not None
         else (f"Must be a whole number of at least {low}.")
     )
-    return ma.fields.Integer(
+    return WholeNumber(
         validate=ma.validate.Range(low, high, error=kwargs.pop("error", rule)),
         error_messages={"invalid": rule, "too_large": rule, "null": rule},
         **kwargs,

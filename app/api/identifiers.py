@@ -2,9 +2,18 @@
 
 from uuid import UUID
 
+from werkzeug.routing import PathConverter
+
 from ..domain.records import IDENTIFIER_CHARS_MAX
 from ..errors import FieldError, InvalidInput
 from .parsing import UNSTORABLE_RULE, is_storable
+
+
+class RestConverter(PathConverter):
+    """The rest of a path, whatever it is; werkzeug's own `path` refuses a leading slash."""
+
+    regex = r"[\s\S]+?"
+    part_isolating = False
 
 
 def path_uuid(name: str, value: str) -> UUID:

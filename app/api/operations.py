@@ -17,8 +17,9 @@ from .service import reading
 blueprint = Blueprint("operations", __name__, description="Records that belong together.")
 
 
-@blueprint.route("/logs/operations/<path:operation_id>")
+@blueprint.route("/logs/operations/<rest:operation_id>")
 @requires(Scope.LOGS_READ)
+@blueprint.no_query()
 @blueprint.response(200, OperationRecordSchema(many=True))
 def list_operation(operation_id: str) -> list[dict[str, Any]]:
     """List the action and audit logs of one operation, oldest first."""

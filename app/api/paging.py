@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import UUID
 
 import flask
+from werkzeug.urls import iri_to_uri
 
 from ..domain.filters import ActionFilter, AuditFilter, Page, decode_cursor, encode_cursor
 
@@ -53,5 +54,8 @@ class Paging:
 
 def next_link(cursor: str) -> str:
     """A Link header (RFC 8288) to this very list, going on at the cursor."""
-    kept = [(k, v) for k, v in flask.request.args.items(multi=True) if k not in ("after", "skip")]
-    return f'<{flask.request.base_url}?{urlencode([*kept, ("after", cursor)])}>; rel="next"'
+    request = flask.request
+    kept = [(k, v) for k, v in request.args.items(multi=True) if k not in ("after", "skip")]
+    # request.base_url is for display: it is decoded in part, so it may lead elsewhere.
+    url = iri_to_uri(request.root_url.rstrip("/")) + quote(request.path)
+    return f'<{url}?{urlencode([*kept, ("after", cursor)])}>; rel="next"'

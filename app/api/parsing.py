@@ -1,6 +1,7 @@
 """Parsing at the door: strict, and every complaint names the field and what is allowed."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -11,12 +12,18 @@ from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
 from werkzeug.exceptions import UnsupportedMediaType
 
+from ..domain.cleaning import DEPTH_MAX
 from ..errors import FieldError, InvalidInput
 
 UNKNOWN = "Unknown field."  # marshmallow's own words, which do not say what is known
 View = TypeVar("View", bound=Callable[..., Any])
 
 UNSTORABLE_RULE = "must not contain NUL or lone surrogates"
+DEPTH_RULE = f"must not be nested deeper than {DEPTH_MAX} levels"
+
+
+class NoParameters(ma.Schema):
+    """The parameters of a view that takes none."""
 
 
 class StrictParser(FlaskParser):
@@ -32,7 +39,9 @@ class StrictParser(FlaskParser):
             field = schema.fields.get(name)
             if len(values) > 1 and field is not None and not isinstance(field, ma.fields.List):
                 errors.append(FieldError(name, "may be given only once"))
-            if any(not is_storable(value) for value in (name, *values)):
+            if not name:
+                errors.append(FieldError("query", "must not have a parameter without a name"))
+            elif any(not is_storable(value) for value in (name, *values)):
                 errors.append(FieldError(name.replace("\x00", "\ufffd"), UNSTORABLE_RULE))
         if errors:
             raise InvalidInput(*errors)
@@ -44,11 +53,16 @@ class StrictParser(FlaskParser):
             raise UnsupportedMediaType("The body must be JSON: Content-Type: application/json")
         body = req.get_data()
         try:
-            value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+            value = json.loads(
+                body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
+            )
         except RecursionError as error:
-            raise InvalidInput(FieldError("body", "is nested too deeply")) from error
+            raise InvalidInput(FieldError("body", DEPTH_RULE)) from error
         except ValueError as error:
             raise InvalidInput(FieldError("body", f"is not valid JSON: {error}")) from error
+        if not isinstance(value, list if schema.many else dict):
+            rule = f"must be a JSON {'array' if schema.many else 'object'}"
+            raise InvalidInput(FieldError("body", rule))
         refuse_unstorable(value)
         return value
 
@@ -81,6 +95,10 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         """Decorator: parse the query or the body by a schema, as the view's first argument."""
         return cast("Callable[[View], View]", super().arguments(schema, **options))
 
+    def no_query(self) -> Callable[[View], View]:
+        """Decorator: refuse any query parameter, as a view with arguments refuses unknown ones."""
+        return self.arguments(NoParameters, location="query", as_kwargs=True)
+
     def response(self, status: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
         """Decorator: serialize what the view returns by a schema."""
         return cast("Callable[[View], View]", super().response(status, schema, **options))
@@ -92,28 +110,30 @@ def is_storable(value: str) -> bool:
 
 
 def refuse_unstorable(value: Any) -> None:
-    """Refuse a JSON value that holds text Postgres cannot.
+    """Refuse a JSON value that holds text Postgres cannot, or is nested too deeply.
 
     Raises:
         InvalidInput: names every place.
     """
-    errors = [FieldError(path, UNSTORABLE_RULE) for path in _unstorable(value, "")]
+    errors = [FieldError(path, UNSTORABLE_RULE) for path in _unstorable(value, "", 0)]
     if errors:
         raise InvalidInput(*errors)
 
 
-def _unstorable(value: Any, path: str) -> Iterator[str]:
+def _unstorable(value: Any, path: str, depth: int) -> Iterator[str]:
     if isinstance(value, str):
         if not is_storable(value):
             yield path or "body"
+    elif depth >= DEPTH_MAX and isinstance(value, dict | list):
+        raise InvalidInput(FieldError("body", DEPTH_RULE))
     elif isinstance(value, dict):
         for key, item in value.items():
             if not is_storable(key):
                 yield path or "body"
-            yield from _unstorable(item, f"{path}.{key}" if path else key)
+            yield from _unstorable(item, f"{path}.{key}" if path else key, depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _unstorable(item, f"{path}[{index}]")
+            yield from _unstorable(item, f"{path}[{index}]", depth + 1)
 
 
 def _flatten(messages: Any, path: str, schema: ma.Schema) -> Iterator[FieldError]:
@@ -123,10 +143,18 @@ def _flatten(messages: Any, path: str, schema: ma.Schema) -> Iterator[FieldError
             yield from _flatten(inner, "body" if name == "_schema" else name, schema)
     else:
         for message in messages if isinstance(messages, list) else [messages]:
-            known = ", ".join(sorted(schema.fields))
-            text = f"is not known here; known are {known}" if message == UNKNOWN else str(message)
+            known = f"known are {', '.join(sorted(schema.fields))}" if schema.fields else "none is"
+            text = f"is not known here; {known}" if message == UNKNOWN else str(message)
             yield FieldError(path or "body", text)
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    """A float; JSON can write 1e400, which neither Python nor Postgres could give back."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is beyond the range of a number")
+    return number

@@ -79,7 +79,10 @@ def _from_http(error: HTTPException) -> flask.Response:
     if status < 400:  # a redirect is no problem
         return flask.make_response(error.get_response())
     kind = http.HTTPStatus(status).phrase.lower().replace(" ", "-")
-    response = problem(status, error.description or "", kind=kind)
+    detail = error.description or ""
+    if status == 413:
+        detail = f"The body may have at most {flask.request.max_content_length} bytes"
+    response = problem(status, detail, kind=kind)
     allowed = dict(error.get_headers()).get("Allow")
     if allowed:
         response.headers["Allow"] = allowed

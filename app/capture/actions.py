@@ -6,8 +6,11 @@ from typing import Any, Self
 from uuid import UUID
 
 from ..domain.records import ActionStatus
+from ..telemetry import get_logger
 from .hooks import request_tenant
 from .recorder import current_recorder
+
+log = get_logger(__name__)
 
 
 def log_action(
@@ -62,7 +65,8 @@ class ActionLogger:
     ...     action.response_data = hubspot.get(7)
 
     An exception makes the record a failure with the exception's message, a TimeoutError (or one
-    whose class is named like it) a timeout; it is raised on.
+    whose class is named like it) a timeout; it is raised on. A field that breaks a rule raises
+    InvalidRecord on entry, before the provider is called.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class ActionLogger:
         self._started = 0.0
 
     def __enter__(self) -> Self:
+        current_recorder().check_action(self._values(0.0))
         self._started = time.perf_counter()
         return self
 
@@ -100,19 +105,35 @@ class ActionLogger:
         elapsed_ms = (time.perf_counter() - self._started) * 1000
         if error is not None:
             self.status = ActionStatus.TIMEOUT if _is_timeout(error) else ActionStatus.FAILURE
-            self.error_message = str(error) or type(error).__name__
-        self.record_id = log_action(
-            tenant_id=self.tenant_id,
-            action_type=self.action_type,
-            provider_name=self.provider_name,
-            request_payload=self.request_payload,
-            response_data=self.response_data,
-            status=self.status,
-            error_message=self.error_message,
-            execution_time_ms=elapsed_ms,
-            operation_id=self.operation_id,
-            metadata=self.metadata,
-        )
+            self.error_message = _message(error)
+        try:
+            self.record_id = current_recorder().record_action(self._values(elapsed_ms))
+        except Exception:
+            if error is None:
+                raise
+            log.exception("action not on record")  # the block's own exception matters more
+
+    def _values(self, elapsed_ms: float) -> dict[str, Any]:
+        tenant_id = self.tenant_id if self.tenant_id is not None else request_tenant()
+        return {
+            "tenant_id": tenant_id,
+            "action_type": self.action_type,
+            "provider_name": self.provider_name,
+            "request_payload": self.request_payload,
+            "response_data": self.response_data,
+            "status": self.status,
+            "error_message": self.error_message,
+            "execution_time_ms": elapsed_ms,
+            "operation_id": self.operation_id,
+            "metadata": self.metadata,
+        }
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error) or type(error).__name__
+    except Exception:
+        return type(error).__name__
 
 
 def _is_timeout(error: BaseException) -> bool:

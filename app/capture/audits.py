@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
+from ..telemetry import get_logger
 from .hooks import request_tenant
 from .recorder import Recorder, current_recorder
+
+log = get_logger(__name__)
 
 
 class AuditService:
@@ -50,7 +53,6 @@ class AuditService:
             for name, value in (("before", before), ("after", after))
             if value is not None
         }
-        differing = changed_fields(before, after)
         recorder = self._recorder or current_recorder()
         return recorder.record_audit(
             {
@@ -63,7 +65,7 @@ class AuditService:
                 "ip_address": ip_address,
                 "user_agent": user_agent,
                 "operation_id": operation_id,
-                "metadata": {**(metadata or {}), "changed_fields": differing},
+                "metadata": _noted(metadata, before, after),
             }
         )
 
@@ -82,9 +84,27 @@ class AuditService:
         return self.log_change(action="delete", before=data, **where)
 
 
+def _noted(metadata: Any, before: Any, after: Any) -> Any:
+    """The metadata with the names of what differs, where that can be told."""
+    try:
+        return {**(metadata or {}), "changed_fields": changed_fields(before, after)}
+    except Exception as error:  # values that refuse to be compared must not break their request
+        log.warning("changed fields not known", error=repr(error))
+        return metadata
+
+
 def changed_fields(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> list[str]:
     """The top-level fields that differ, were added or were removed, by name."""
     old, new = before or {}, after or {}
     missing = object()
-    names = {str(name) for name in (*old, *new) if old.get(name, missing) != new.get(name, missing)}
-    return sorted(names)
+    return sorted(
+        {
+            str(name)
+            for name in (*old, *new)
+            if _differ(old.get(name, missing), new.get(name, missing))
+        }
+    )
+
+
+def _differ(old: Any, new: Any) -> bool:
+    return bool(old != new) or isinstance(old, bool) != isinstance(new, bool)  # 1 is not true

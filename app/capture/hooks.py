@@ -6,16 +6,20 @@ response.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID, uuid4
 
 import flask
 
 from ..domain.context import RequestContext, is_sane_request_id
+from ..domain.records import IDENTIFIER_CHARS_MAX, TEXT_CHARS_MAX
 from ..telemetry import get_logger
 from .recorder import EXTENSION, PENDING, Recorder
 
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID = "opsledger.request_id"  # in the WSGI environ
+
+Told = TypeVar("Told")
 
 log = get_logger(__name__)
 
@@ -28,10 +32,14 @@ class RequestValues:
     user_id: Callable[[], str | None] = lambda: None
 
 
-def install_hooks(app: flask.Flask, recorder: Recorder, *, trusted_proxies: int) -> None:
+def install_hooks(
+    app: flask.Flask, recorder: Recorder, *, trusted_proxies: int, start: Callable[[], None]
+) -> None:
     """Hook a recorder into every request of an app.
 
     Args:
+        start: starts the shipper where it is not running yet, so that what a dead process left
+            is shipped without waiting for this one to capture something; cheap to repeat.
         trusted_proxies: how many entries of X-Forwarded-For, from the right, were written by
             proxies of ours; 0 if the app is reached directly or uses ProxyFix itself.
     """
@@ -39,6 +47,10 @@ def install_hooks(app: flask.Flask, recorder: Recorder, *, trusted_proxies: int)
     @app.before_request
     def open_request() -> None:
         flask.request.environ[PENDING] = []
+        try:
+            start()
+        except Exception:  # no thread to be had: the next request tries again
+            log.exception("shipper not started, records wait")
 
     @app.after_request
     def complete_and_keep(response: flask.Response) -> flask.Response:
@@ -66,7 +78,7 @@ def request_tenant() -> UUID | None:
     if not flask.has_request_context() or EXTENSION not in flask.current_app.extensions:
         return None
     values: RequestValues = flask.current_app.extensions[EXTENSION].request_values
-    return values.tenant_id()
+    return _told(values.tenant_id)
 
 
 def client_ip(trusted_proxies: int) -> str | None:
@@ -100,10 +112,25 @@ def _context(trusted_proxies: int, http_status: int | None) -> RequestContext:
     return RequestContext(
         request_id=request_id(),
         method=request.method,
-        route=str(request.url_rule) if request.url_rule else request.path,
+        route=str(request.url_rule or _storable(request.path, TEXT_CHARS_MAX)),
         ip_address=client_ip(trusted_proxies),
         user_agent=request.headers.get("User-Agent"),
-        user_id=values.user_id(),
-        tenant_id=values.tenant_id(),
+        user_id=_storable(_told(values.user_id), IDENTIFIER_CHARS_MAX),
+        tenant_id=_told(values.tenant_id),
         http_status=http_status,
     )
+
+
+def _told(ask: Callable[[], Told | None]) -> Told | None:
+    """What the host application says of the request; None also where it fails to."""
+    try:
+        return ask()
+    except Exception:
+        log.exception("the application does not say who asks")
+        return None
+
+
+def _storable(value: object, chars_max: int) -> str | None:
+    """A value of the request as a text that Postgres can hold, None if it is empty."""
+    text = "" if value is None else str(value)
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()[:chars_max] or None

@@ -4,12 +4,12 @@ Within a request, records wait for the request's end, which completes them; outs
 appended at once. Either way nothing is kept that was not cleaned first.
 """
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
 import flask
-from uuid_utils.compat import uuid7
+from uuid_utils.compat import NIL, uuid7
 
 from ..domain.cleaning import Alterations, clean
 from ..domain.codec import encode
@@ -28,6 +28,7 @@ from ..telemetry import CAPTURED, LOST, get_logger
 
 EXTENSION = "opsledger"  # the key in Flask's app.extensions
 PENDING = "opsledger.pending"  # the request's records, in the WSGI environ
+PENDING_MAX = 500  # of one request; what comes after is kept at once, without its `http` part
 
 JSON_FIELDS = {
     Kind.ACTION: ("request_payload", "response_data", "metadata"),
@@ -62,6 +63,7 @@ class Recorder:
         self._notify = notify
         self._learn = learn
         self.action_types: frozenset[str] | None = None
+        self._asked = False
 
     def record_action(self, values: dict[str, Any]) -> UUID:
         """Record a provider operation; returns the record's id.
@@ -73,6 +75,17 @@ class Recorder:
         return self._record(
             Kind.ACTION, values, lambda clean: action_record(clean, action_types=allowed)
         )
+
+    def check_action(self, values: dict[str, Any]) -> None:
+        """Refuse an action before it is carried out, if its record would be refused after.
+
+        Raises:
+            InvalidRecord: names the field and the rule it breaks.
+        """
+        allowed = self._allowed_types(values["action_type"])
+        metadata = values["metadata"]
+        known = {} if isinstance(metadata, Mapping) else metadata  # cleaning makes it a dict
+        action_record({**values, "id": NIL, "metadata": known}, action_types=allowed)
 
     def record_audit(self, values: dict[str, Any]) -> UUID:
         """Record a system change; returns the record's id.
@@ -92,7 +105,10 @@ class Recorder:
             except Exception as error:
                 reason = "spool_full" if isinstance(error, SpoolFull) else "append_failed"
                 _count_loss(record.kind, record.id, reason, error)
-        self._notify()
+        try:
+            self._notify()
+        except Exception:  # no thread to be had: the next record tries again
+            log.exception("shipper not told, records wait")
 
     def _record(
         self, kind: Kind, values: dict[str, Any], make: Callable[[dict[str, Any]], Record]
@@ -101,7 +117,7 @@ class Recorder:
         try:
             record = make(self._cleaned({**values, "id": record_id}, kind))
             pending = flask.request.environ.get(PENDING) if flask.has_request_context() else None
-            if pending is None:
+            if pending is None or len(pending) >= PENDING_MAX:
                 self.keep([record])
             else:
                 pending.append(record)
@@ -115,7 +131,8 @@ class Recorder:
     def _allowed_types(self, name: object) -> Collection[str]:
         if name in BUILTIN_ACTION_TYPES:
             return BUILTIN_ACTION_TYPES
-        if self.action_types is None:
+        if self.action_types is None and not self._asked:
+            self._asked = True  # asking may take seconds; no other request is made to wait
             try:
                 self._learn()
             except Exception as error:
@@ -132,15 +149,20 @@ class Recorder:
         cleaned = dict(values)
         for name in JSON_FIELDS[kind]:
             if cleaned.get(name) is not None:
-                cleaned[name] = clean(
-                    cleaned[name],
-                    name=name,
-                    bytes_max=self._payload_bytes_max,
-                    alterations=alterations,
-                )
-        if alterations.paths:
-            cleaned["metadata"] = {**(cleaned.get("metadata") or {}), "cleaned": alterations.paths}
+                cleaned[name] = self._clean(cleaned[name], name, alterations)
+        metadata = {} if cleaned.get("metadata") is None else cleaned["metadata"]
+        if alterations.paths and isinstance(metadata, dict):
+            cleaned["metadata"] = {**metadata, "cleaned": alterations.paths}
         return cleaned
+
+    def _clean(self, value: Any, name: str, alterations: Alterations) -> Any:
+        try:
+            return clean(
+                value, name=name, bytes_max=self._payload_bytes_max, alterations=alterations
+            )
+        except Exception as error:  # the caller's own methods; what happened is kept all the same
+            alterations.add("unreadable", name)
+            return {"unreadable": type(error).__name__}
 
 
 def _count_loss(kind: Kind, record_id: UUID, reason: str, error: Exception) -> None:

@@ -32,12 +32,12 @@ class Program:
         self._env = env
         self._cwd = cwd
         self._grace_seconds = grace_seconds
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, after whatever its last life may have left behind is gone."""
         self.stop()
-        self._process = process.spawn(
+        self.process = process.spawn(
             # exec: signals, ours and the kernel's at our death, reach the command, not a shell.
             ["/bin/sh", "-c", f"exec {self._command}"],
             log_path=self.log_path,
@@ -47,10 +47,10 @@ class Program:
 
     def poll(self) -> int | None:
         """Return None while it runs, else its exit status, as subprocess does."""
-        return self._process.poll() if self._process else 0
+        return self.process.poll() if self.process else 0
 
     def stop(self, hurried: Callable[[], bool] = process.never) -> None:
         """Ask it to end, and see to it that it and its children do."""
-        if self._process:
-            process.stop(self._process, [(signal.SIGTERM, self._grace_seconds)], hurried)
-            self._process = None
+        if self.process:
+            process.stop(self.process, [(signal.SIGTERM, self._grace_seconds)], hurried)
+            self.process = None

@@ -25,11 +25,15 @@ SECRET_WORDS = (
 )
 # "token_count" and the like measure a secret's kind, they do not hold one.
 MEASURING_WORDS = frozenset({"count", "limit", "length", "type", "usage", "expiry", "expires"})
+PLAIN_WORD = re.compile(r"[a-z]+|[0-9]+")
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 MASK = "[redacted: {}]"
 DEPTH_MAX = 64  # deeper than any provider's answer; Postgres itself stops at some thousands
 DIGITS_MAX = 4_000  # Python refuses to print integers past 4,300 digits
 PREVIEW_CHARS = 1_024
+PATHS_MAX = 50  # of one reason; the rest is not listed, so that a record stays small
+PATH_CHARS_MAX = 300
+CACHED_KEY_CHARS_MAX = 100  # longer keys are rare, and callers could fill the memory with them
 
 
 @dataclass(slots=True)
@@ -40,7 +44,9 @@ class Alterations:
 
     def add(self, reason: str, path: str) -> None:
         """Note that the value at `path` was changed for `reason`."""
-        self.paths.setdefault(reason, []).append(path)
+        noted = self.paths.setdefault(reason, [])
+        if len(noted) < PATHS_MAX:
+            noted.append(path[:PATH_CHARS_MAX])
 
 
 def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> Any:
@@ -52,7 +58,7 @@ def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) ->
         bytes_max: bound of the JSON text, in bytes; past it a mark stands in its place.
         alterations: receives what was changed.
     """
-    copy = _copy(value, name, 0, alterations)
+    copy = _copy(value, name, (), alterations)
     encoded = dump_json(copy)
     if len(encoded) <= bytes_max:
         return copy
@@ -69,6 +75,10 @@ def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) ->
 def secret_word(key: str) -> str | None:
     """The secret word that a key's name holds, whatever its case and separators, or None."""
     words = [word.lower() for word in WORD.findall(key)]
+    return _secret_among(words) or _secret_among(PLAIN_WORD.findall(key.lower()))
+
+
+def _secret_among(words: list[str]) -> str | None:
     if not words or words[-1] in MEASURING_WORDS:
         return None
     joined = "".join(words)
@@ -80,41 +90,57 @@ def secret_word(key: str) -> str | None:
     return None
 
 
-def _copy(value: Any, path: str, depth: int, alterations: Alterations) -> Any:
+def _copy(value: Any, path: str, inside: tuple[int, ...], alterations: Alterations) -> Any:
+    """The copy of a value within the containers whose ids are `inside`, outermost first."""
     if value is None or value is True or value is False:
         return value
     if isinstance(value, Enum):
-        return _copy(value.value, path, depth, alterations)
+        return _copy(value.value, path, inside, alterations)
     if isinstance(value, str):
         return _storable(value, path, alterations)
     if isinstance(value, int | float):
         return _number(value, path, alterations)
-    if depth >= DEPTH_MAX:
-        alterations.add("too_deep", path)
-        return "[deeper than 64 levels]"
+    bar = _bar(value, inside)
+    if bar:
+        reason, mark = bar
+        alterations.add(reason, path)
+        return mark
+    inside = (*inside, id(value))
     if isinstance(value, Mapping):
-        return _copy_object(value, path, depth, alterations)
+        return _copy_object(value, path, inside, alterations)
     if isinstance(value, list | tuple | set | frozenset):
         return [
-            _copy(item, f"{path}[{index}]", depth + 1, alterations)
-            for index, item in enumerate(value)
+            _copy(item, f"{path}[{index}]", inside, alterations) for index, item in enumerate(value)
         ]
     return _storable(_as_text(value), path, alterations)
 
 
+def _bar(value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
+    """Why a container is not entered, and the mark that stands in its place."""
+    if len(inside) >= DEPTH_MAX:
+        return "too_deep", "[deeper than 64 levels]"
+    if id(value) in inside:  # depth alone would let a small circle be copied 10^32 times
+        return "circular", "[contains itself]"
+    return None
+
+
 def _copy_object(
-    value: Mapping[Any, Any], path: str, depth: int, alterations: Alterations
+    value: Mapping[Any, Any], path: str, inside: tuple[int, ...], alterations: Alterations
 ) -> dict[str, Any]:
     copy: dict[str, Any] = {}
     for original, item in value.items():
         key = _storable(original if isinstance(original, str) else str(original), path, alterations)
+        if key in copy:  # 1 and "1", or two keys that were repaired
+            key = f"{key} #{len(copy)}"
+            alterations.add("repaired", path)
         inner = f"{path}.{key}"
-        word = secret_word(key)
+        judge = secret_word if len(key) <= CACHED_KEY_CHARS_MAX else secret_word.__wrapped__
+        word = judge(key)
         if word and item is not None:
             alterations.add("redacted", inner)
             copy[key] = MASK.format(word)
         else:
-            copy[key] = _copy(item, inner, depth + 1, alterations)
+            copy[key] = _copy(item, inner, inside, alterations)
     return copy
 
 
@@ -151,4 +177,16 @@ def _as_text(value: Any) -> str:
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return f"[{len(bytes(value))} bytes, sha256 {hashlib.sha256(value).hexdigest()}]"
-    return repr(value)[:PREVIEW_CHARS]
+    return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """The repr of a foreign object, unless it names a secret: what follows might be it."""
+    try:
+        shown = repr(value)[:PREVIEW_CHARS]
+    except Exception:
+        return f"[unprintable {type(value).__name__}]"
+    letters = "".join(PLAIN_WORD.findall(shown.lower()))
+    if any(secret in letters for secret in SECRET_WORDS):
+        return MASK.format(type(value).__name__)
+    return shown

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 
+from .identity import is_record_id
 from .records import ActionRecord, ActionStatus, AuditRecord, Kind, Record
 
 _UUID_FIELDS = ("id", "tenant_id")
@@ -37,13 +38,15 @@ def decode(line: bytes | str) -> Record:
     Raises:
         ValueError: the line is not JSON or not a record of a known kind.
     """
-    values = json.loads(line)
     try:
+        values = json.loads(line)
         kind = Kind(values.pop("kind"))
         for name in _UUID_FIELDS:
             values[name] = UUID(values[name])
+        if not is_record_id(values["id"]):
+            raise ValueError(f"id: {values['id']} is not a UUIDv7")
         if kind is Kind.AUDIT:
             return AuditRecord(**values)
         return ActionRecord(**{**values, "status": ActionStatus(values["status"])})
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ValueError(f"not a record: {error}") from error

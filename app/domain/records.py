@@ -203,7 +203,7 @@ def _cut(value: object) -> str | None:
 
 def _one_of(name: str, value: object, allowed: Collection[str]) -> str:
     if isinstance(value, str) and value in allowed:
-        return str(value)
+        return str.__str__(value)  # a host's own str enum would give its member's name
     raise InvalidRecord(name, f"must be one of {', '.join(sorted(allowed))}, not {value!r}")
 
 

@@ -93,26 +93,29 @@ class Shipper:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
-        self._pid = 0
+        self._made_in = os.getpid()
+        self._runs_in = 0
 
     def notify(self) -> None:
         """Say that the spool has a new record; starts the thread where there is none yet."""
-        if self._pid != os.getpid():
-            self.start()
+        self.start()
         if not self._wake.is_set():
             self._wake.set()
 
     def start(self) -> None:
         """Start the thread in this process, once; after a fork with a clean slate."""
+        if self._runs_in == os.getpid():
+            return
         with self._start_lock:
-            if self._pid == os.getpid():
+            if self._runs_in == os.getpid():
                 return
-            self._in_flight = {}
-            self._step_lock = threading.Lock()
-            self._wake, self._stopping = threading.Event(), threading.Event()
-            self._thread = threading.Thread(target=self._run, name="opsledger-shipper", daemon=True)
-            self._pid = os.getpid()
-            self._thread.start()
+            if self._made_in != os.getpid():  # after a fork: what is in flight is the parent's
+                self._in_flight = {}
+                self._step_lock = threading.Lock()
+                self._wake, self._stopping = threading.Event(), threading.Event()
+            thread = threading.Thread(target=self._run, name="opsledger-shipper", daemon=True)
+            thread.start()  # may fail; then the next record tries again
+            self._thread, self._runs_in = thread, os.getpid()
 
     def flush(self, timeout_s: float) -> bool:
         """Ship and await confirmation in this thread; returns whether nothing is left unconfirmed.
@@ -122,8 +125,7 @@ class Shipper:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            with self._step_lock:
-                self._step()
+            self._step_safely()
             if not self._spool.pending:
                 return True
             if time.monotonic() >= deadline:
@@ -142,7 +144,7 @@ class Shipper:
         flushed = self.flush(grace) if self._spool.pending else True
         if not flushed:
             log.info("records wait on disk for another process", spool=str(self._spool.folder))
-        if self._thread is not None and self._pid == os.getpid():
+        if self._thread is not None and self._runs_in == os.getpid():
             self._thread.join(timeout=1.0)
         self._spool.close()
         return flushed
@@ -154,11 +156,14 @@ class Shipper:
             self._wake.wait(interval if self._spool.pending else ADOPT_INTERVAL_S)
             self._wake.clear()
             self._stopping.wait(interval)  # company for the record that woke us
-            try:
-                with self._step_lock:
-                    self._step()
-            except Exception:
-                log.exception("shipper step failed; it goes on")
+            self._step_safely()
+
+    def _step_safely(self) -> None:
+        try:
+            with self._step_lock:
+                self._step()
+        except Exception:
+            log.exception("shipper step failed; it goes on")
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -206,7 +211,7 @@ class Shipper:
 
     def _collect_receipts(self) -> None:
         sent = [key for key, item in self._in_flight.items() if item.sends]
-        for shipment_id in self._confirmed(sent):
+        for shipment_id in self._confirmed(sent) if sent else ():
             self._in_flight.pop(shipment_id, None)
             self._spool.forget(shipment_id)
             SHIPMENTS.labels("confirmed").inc()

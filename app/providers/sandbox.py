@@ -46,13 +46,12 @@ class SandboxCrm:
     def list(self, tenant_id: UUID, *, limit: int, after: str | None) -> Contacts:
         """Contacts, newest first, past the contact id `after`."""
         with self._contacts(tenant_id) as contacts:
-            return contacts.list(limit=limit, after=_own_id(after) if after else None)
+            return contacts.list(limit=limit, after=_start(after))
 
     def search(self, tenant_id: UUID, query: str, *, limit: int, after: str | None) -> Contacts:
         """Contacts of which any text field holds `query`, whatever its case."""
         with self._contacts(tenant_id) as contacts:
-            start = _own_id(after) if after else None
-            return contacts.list(limit=limit, after=start, query=query)
+            return contacts.list(limit=limit, after=_start(after), query=query)
 
     @contextmanager
     def _contacts(self, tenant_id: UUID) -> Iterator[ContactRepository]:
@@ -72,6 +71,14 @@ def _own_id(contact_id: str) -> UUID:
         return UUID(contact_id)
     except ValueError as error:
         raise _unknown(contact_id) from error
+
+
+def _start(after: str | None) -> UUID | None:
+    try:
+        return UUID(after) if after else None
+    except ValueError as error:
+        rule = "after: is not a contact id of the sandbox; take it from the Link header"
+        raise ProviderError(rule, permanent=True, status=400) from error
 
 
 def _found(contact: Contact | None, contact_id: str) -> Contact:

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid4, uuid7
 
 from ..errors import SpoolFull
 from ..telemetry import QUARANTINED, get_logger
-from .segment import SUFFIX, DamagedSegment, Segment
+from .segment import FRAME_HEADER, SUFFIX, DamagedSegment, Segment
 
 SHIPMENT_BYTES_MAX = 1024 * 1024  # of one broker message; records are bounded well below
 USAGE_SECONDS = 1.0  # how stale the folder's size may be; the bound is not a razor
@@ -60,7 +60,7 @@ class Spool:
         self._taken: dict[UUID, Segment] = {}
         self._used = 0
         self._used_at = float("-inf")
-        _call_after_fork(self)
+        _guard_forks(self)
 
     def append(self, payload: bytes, *, reserved: bool = False) -> None:
         """Keep one record on disk; returns once the kernel has it.
@@ -73,20 +73,24 @@ class Spool:
             SpoolFull: the bound is reached; the record was not kept.
             OSError: the disk refused it; the record was not kept.
         """
+        size = FRAME_HEADER.size + len(payload)
         with self._lock:
-            self._check_room(len(payload), reserved)
+            self._check_room(size, reserved)
             if self._current is None or self._current.size >= self._segment_bytes_max:
                 self._current = Segment.create(self.folder / f"{uuid7().hex}{SUFFIX}")
                 self._segments.append(self._current)
             self._current.append(payload)
-            self._used += len(payload)
+            self._used += size
 
     def take(self, rows_max: int) -> Shipment | None:
         """The oldest records not yet handed out, at most `rows_max`; None if there are none."""
         with self._lock:
-            for segment in self._segments:
+            for segment in tuple(self._segments):
                 if segment.taken < segment.size:
-                    return self._take_from(segment, rows_max)
+                    try:
+                        return self._take_from(segment, rows_max)
+                    except DamagedSegment as error:
+                        self._drop(segment, error)
         return None
 
     def forget(self, shipment_id: UUID) -> None:
@@ -103,7 +107,8 @@ class Spool:
         with self._lock:
             own = {segment.path for segment in self._segments}
         adopted = 0
-        for path in sorted(self.folder.glob(f"*{SUFFIX}")):
+        # Each goes to the front: the newest first, so that the oldest is handed out first.
+        for path in sorted(self.folder.glob(f"*{SUFFIX}"), reverse=True):
             if path not in own and self._adopt(path):
                 adopted += 1
         return adopted
@@ -175,13 +180,22 @@ class Spool:
             segment.remove()
         self._used_at = float("-inf")
 
+    def _drop(self, segment: Segment, error: DamagedSegment) -> None:
+        """Go on without a file that was damaged while this process held it."""
+        _set_aside(segment.path, error)
+        segment.close()
+        self._segments.remove(segment)
+        if segment is self._current:
+            self._current = None
+
     def _adopt(self, path: Path) -> bool:
         try:
             segment = Segment.adopt(path)
         except DamagedSegment as error:
-            damaged = path.rename(path.with_suffix(".damaged"))
-            QUARANTINED.inc()
-            log.exception("spool file set aside", file=damaged.name, reason=str(error))
+            _set_aside(path, error)
+            return False
+        except OSError as error:
+            log.warning("spool file cannot be adopted", file=path.name, error=repr(error))
             return False
         if segment is None:
             return False
@@ -200,13 +214,41 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _call_after_fork(spool: Spool) -> None:
-    """Register the fork hook without keeping the spool alive."""
+def _set_aside(path: Path, error: DamagedSegment) -> None:
+    """Keep a damaged file out of the way, for people to look at."""
+    try:
+        path.rename(path.with_suffix(".damaged"))
+    except FileNotFoundError:  # another process was faster
+        return
+    QUARANTINED.inc()
+    log.error("spool file set aside", file=path.name, reason=str(error))
+
+
+def _guard_forks(spool: Spool) -> None:
+    """Register the fork hooks without keeping the spool alive.
+
+    A fork waits for the append under way: a file just opened and not yet on the list would stay
+    locked by the child.
+    """
     reference = weakref.ref(spool)
+    held: list[threading.Lock] = []
+
+    def before() -> None:
+        living = reference()
+        if living is not None:
+            living._lock.acquire()  # noqa: SLF001
+            held.append(living._lock)  # noqa: SLF001
+
+    def after_in_parent() -> None:
+        while held:
+            held.pop().release()
 
     def after_in_child() -> None:
+        held.clear()
         living = reference()
         if living is not None:
             living.after_fork()
 
-    os.register_at_fork(after_in_child=after_in_child)
+    os.register_at_fork(
+        before=before, after_in_parent=after_in_parent, after_in_child=after_in_child
+    )

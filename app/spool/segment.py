@@ -3,6 +3,7 @@
 A frame is either whole or, at the very end of the file, torn by a crash and then cut off.
 """
 
+import errno
 import fcntl
 import os
 import struct
@@ -11,9 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from ..telemetry import get_logger
+
 FRAME_HEADER = struct.Struct("<II")  # payload length in bytes, CRC-32 of the payload
 FRAME_BYTES_MAX = 4 * 1024 * 1024  # sanity bound: a longer length is damage, not a record
 SUFFIX = ".seg"
+
+log = get_logger(__name__)
 
 
 class DamagedSegment(Exception):
@@ -65,11 +70,11 @@ class Segment:
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not path.exists() or os.fstat(descriptor).st_ino != path.stat().st_ino:
-                raise BlockingIOError  # another process adopted and finished it meanwhile
+            if os.fstat(descriptor).st_ino != path.stat().st_ino:
+                raise FileNotFoundError  # another process adopted and finished it meanwhile
             size = _whole_bytes(descriptor)
             _cut_torn_end(descriptor, size, path)
-        except BlockingIOError:
+        except (BlockingIOError, FileNotFoundError):
             os.close(descriptor)
             return None
         except BaseException:
@@ -89,6 +94,8 @@ class Segment:
             OSError: the frame could not be written.
         """
         frame = FRAME_HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        if len(frame) > FRAME_BYTES_MAX:  # it could not be read back, and would bar those behind
+            raise OSError(errno.EFBIG, f"record too large for a frame: {len(payload)} bytes")
         try:
             written = os.write(self._descriptor, frame)
             if written != len(frame):
@@ -99,12 +106,18 @@ class Segment:
         self.size += len(frame)
 
     def read(self, start: int, *, rows_max: int, bytes_max: int) -> FrameRun:
-        """Whole frames from `start` on: at least one, at most `rows_max` within `bytes_max`."""
+        """Whole frames from `start` on: at least one, at most `rows_max` within `bytes_max`.
+
+        Raises:
+            DamagedSegment: the file is not what was written to it.
+        """
         window = os.pread(self._descriptor, min(self.size - start, bytes_max), start)
         payloads, end = _parse(window, rows_max)
         if not payloads and self.size > start:  # one frame larger than the window
             window = os.pread(self._descriptor, min(self.size - start, FRAME_BYTES_MAX), start)
             payloads, end = _parse(window, 1)
+            if not payloads:
+                raise DamagedSegment(f"no whole frame at byte {start}")
         return FrameRun(payloads, start + end)
 
     def empty(self) -> None:
@@ -128,6 +141,7 @@ def _cut_torn_end(descriptor: int, size: int, path: Path) -> None:
     if torn:
         path.with_suffix(".torn").write_bytes(torn)
         os.ftruncate(descriptor, size)
+        log.warning("spool file had a torn end, set aside", file=path.name, bytes=len(torn))
 
 
 def _parse(window: bytes, rows_max: int) -> tuple[list[bytes], int]:

@@ -4,6 +4,7 @@ The steps are safe to repeat: a shipment is received once, a record inserted onc
 """
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ UNSTORABLE = (  # SQLSTATE classes 22, 23 and 54: about the data, whatever is tr
     psycopg2.errors.ProgramLimitExceeded,
     psycopg2.errors.StatementTooComplex,
 )
+
+
+REASON_CHARS_MAX = 1_000
+COLUMN = re.compile(r", column (\w+)")
 
 
 class Unstorable(Exception):
@@ -78,18 +83,26 @@ class LedgerWriter:
         found = self._session.execute(select(TenantRow.id).where(TenantRow.id.in_(tenant_ids)))
         return set(found.scalars())
 
-    def insert(self, partition: str, kind: Kind, rows: Sequence[tuple[Record, UUID]]) -> set[UUID]:
-        """Insert records, each with its batch id, sorted by tenant and id; ids of the new ones.
+    def insert(
+        self, partition: str, kind: Kind, rows: Sequence[tuple[Record, UUID]]
+    ) -> set[tuple[UUID, UUID]]:
+        """Insert records, each with its batch id, sorted by tenant and id.
+
+        Returns:
+            The tenant and id of each that was not there yet.
 
         Raises:
             Unstorable: Postgres refuses one of them; none was inserted.
             PartitionMissing: the partition does not exist; nothing was inserted.
         """
-        lines = "".join(copy_line(record, batch_id) for record, batch_id in rows)
+        try:
+            lines = "".join(copy_line(record, batch_id) for record, batch_id in rows).encode()
+        except (TypeError, UnicodeEncodeError) as error:
+            raise Unstorable(str(error)) from error
         try:
             with self._savepoint():
                 self._copy(partition, kind, lines)
-            return {record.id for record, _ in rows}
+            return {(record.tenant_id, record.id) for record, _ in rows}
         except psycopg2.errors.UniqueViolation:
             with self._savepoint():
                 return self._insert_missing(partition, kind, lines)
@@ -115,7 +128,11 @@ class LedgerWriter:
         """Keep records that cannot be stored, with their bytes and reasons."""
         for letter in letters:
             values = {name: getattr(letter, name) for name in DeadLetter.__slots__}
-            self._session.execute(insert(DeadLetterRow).values(**values, shipment_id=shipment_id))
+            values["reason"] = _storable(letter.reason)[:REASON_CHARS_MAX]
+            # Inline: the worker may add dead letters and not read them, not even their new id.
+            self._session.execute(
+                insert(DeadLetterRow).values(**values, shipment_id=shipment_id).inline()
+            )
 
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
@@ -127,9 +144,9 @@ class LedgerWriter:
         except psycopg2.errors.UndefinedTable as error:
             raise PartitionMissing from error
         except UNSTORABLE as error:
-            raise Unstorable(str(error).split("\n")[0]) from error
+            raise Unstorable(_reason(error)) from error
 
-    def _insert_missing(self, partition: str, kind: Kind, lines: str) -> set[UUID]:
+    def _insert_missing(self, partition: str, kind: Kind, lines: bytes) -> set[tuple[UUID, UUID]]:
         cursor = self._cursor()
         types = ", ".join(f"{name} {type_}" for name, type_ in COLUMN_TYPES[kind].items())
         cursor.execute(f"CREATE TEMP TABLE arrived ({types}) ON COMMIT DROP")
@@ -137,19 +154,33 @@ class LedgerWriter:
         columns = ", ".join(COLUMN_TYPES[kind])
         cursor.execute(
             f"INSERT INTO {partition} ({columns}) SELECT {columns} FROM arrived"  # noqa: S608
-            " ORDER BY tenant_id, id ON CONFLICT DO NOTHING RETURNING id"
+            " ORDER BY tenant_id, id ON CONFLICT DO NOTHING RETURNING tenant_id, id"
         )
-        inserted = {UUID(str(row[0])) for row in cursor}
+        inserted = {(UUID(str(tenant_id)), UUID(str(record_id))) for tenant_id, record_id in cursor}
         cursor.execute("DROP TABLE arrived")
         return inserted
 
-    def _copy(self, table: str, kind: Kind, lines: str) -> None:
+    def _copy(self, table: str, kind: Kind, lines: bytes) -> None:
         self._cursor().copy_expert(
-            f"COPY {table} ({', '.join(COLUMN_TYPES[kind])}) FROM STDIN", io.StringIO(lines)
+            f"COPY {table} ({', '.join(COLUMN_TYPES[kind])}) FROM STDIN", io.BytesIO(lines)
         )
 
     def _cursor(self) -> Any:
         return self._session.connection().connection.cursor()
+
+
+def _reason(error: psycopg2.Error) -> str:
+    """What Postgres has against the data, in one line, with the column if it names one."""
+    column = COLUMN.search(error.diag.context or "")
+    # The detail of an integrity error is the whole row, which the dead letter holds anyway.
+    detail = error.diag.message_detail if isinstance(error, psycopg2.DataError) else None
+    parts = (column.group(1) if column else None, error.diag.message_primary, detail)
+    return ": ".join(part for part in parts if part)
+
+
+def _storable(reason: str) -> str:
+    """A reason may quote the very characters that the record was refused for."""
+    return reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def confirmed_shipments(session: Session, shipment_ids: list[UUID]) -> set[UUID]:

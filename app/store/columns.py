@@ -35,15 +35,37 @@ COLUMN_TYPES: dict[Kind, dict[str, str]] = {
     },
 }
 # COPY text format, https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.3.55.9.2
+TEXT_FIELDS: dict[Kind, tuple[str, ...]] = {
+    Kind.ACTION: ("action_type", "provider_name", "error_message", "operation_id"),
+    Kind.AUDIT: (
+        *("user_id", "action", "resource_type", "resource_id"),
+        *("ip_address", "user_agent", "operation_id"),
+    ),
+}
+OBJECT_FIELDS = {Kind.ACTION: ("metadata",), Kind.AUDIT: ("changes", "metadata")}
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 NULL = "\\N"
 
 
 def copy_line(record: Record, batch_id: UUID) -> str:
-    """One record as a line of COPY text, in the order of COLUMN_TYPES."""
+    """One record as a line of COPY text, in the order of COLUMN_TYPES.
+
+    Raises:
+        TypeError: a field holds a value of another type, which as text might pass for its own.
+        UnicodeEncodeError: a payload holds lone surrogates.
+    """
+    _check_types(record)
     values = _action(record) if isinstance(record, ActionRecord) else _audit(record)
     cells = (record.tenant_id, record.created_at.isoformat(), record.id, *values, batch_id)
     return "\t".join(NULL if c is None else str(c).translate(ESCAPES) for c in cells) + "\n"
+
+
+def _check_types(record: Record) -> None:
+    for names, kind in ((TEXT_FIELDS, str), (OBJECT_FIELDS, dict)):
+        for name in names[record.kind]:
+            value = getattr(record, name)
+            if value is not None and not isinstance(value, kind):
+                raise TypeError(f"{name}: must be {kind.__name__}, not {type(value).__name__}")
 
 
 def _action(record: ActionRecord) -> tuple[Any, ...]:

@@ -4,6 +4,8 @@ Row-level security reads the setting app.tenant, which lives exactly as long as 
 so that a pooled connection (or PgBouncer in transaction mode) never carries a tenant over.
 """
 
+import os
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
@@ -33,6 +35,7 @@ class Database:
 
     def __init__(self, engine: Engine, *, statement_timeout_s: float = 0) -> None:
         self.engine = engine
+        _drop_connections_after_fork(engine)
         self._timeout_ms = round(statement_timeout_s * 1000)
 
     @classmethod
@@ -91,6 +94,18 @@ class Database:
     def close(self) -> None:
         """Close all idle connections."""
         self.engine.dispose()
+
+
+def _drop_connections_after_fork(engine: Engine) -> None:
+    """A child must not speak on its parent's connections; the parent keeps them open."""
+    reference = weakref.ref(engine)
+
+    def after_in_child() -> None:
+        living = reference()
+        if living is not None:
+            living.dispose(close=False)
+
+    os.register_at_fork(after_in_child=after_in_child)
 
 
 def _translated(error: Exception) -> Exception:

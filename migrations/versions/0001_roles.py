@@ -38,7 +38,8 @@ def upgrade() -> None:
         $$
         """
     )
+    op.execute("GRANT SELECT ON alembic_version TO opsledger_maintenance")
 
 
 def downgrade() -> None:
-    pass
+    op.execute("REVOKE SELECT ON alembic_version FROM opsledger_maintenance")

@@ -29,7 +29,7 @@ keeper = Supervisor(Screen())
 for name in ("web", "worker"):
     log = Path(sys.argv[1]) / name
     keeper.start(Program(name, "sleep 600", env=os.environ, cwd=Path("/"), log_path=log))
-print(*(kept.service._process.pid for kept in keeper._kept.values()), flush=True)
+print(*(kept.service.process.pid for kept in keeper._kept.values()), flush=True)
 time.sleep(600)
 """
 

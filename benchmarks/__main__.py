@@ -1,0 +1,48 @@
+"""`make bench`: runs the benchmarks named (all, if none), prints a table, keeps the figures."""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import capture, integrity, outage, persist
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "capture": capture.run,
+    "integrity": integrity.run,
+    "outage": outage.run,
+    "persist": persist.run,
+}
+
+
+def main() -> None:
+    """Run, print, keep."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--smoke", action="store_true", help="few rounds: only whether it runs")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(
+            f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
+        )
+    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for name in arguments.names or BENCHMARKS:
+        figures = BENCHMARKS[name](arguments.smoke)
+        print(f"\n{name}")
+        for key, value in figures.items():
+            print(f"  {key:<44} {value:>14,.2f}")
+        kept.update(figures)
+    if not arguments.smoke:
+        kept["machine"] = f"{platform.machine()}, {os.cpu_count()} cores"
+        kept["measured_at"] = datetime.now(UTC).isoformat(timespec="seconds")
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()

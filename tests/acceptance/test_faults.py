@@ -1,0 +1,105 @@
+"""What dies costs no record and no answer: every call made is on record once."""
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from app.dev import EmbeddedBroker
+from app.dev.broker import connect
+from tests.support.product import Product
+
+CALLS = 100
+
+
+def all_arrive(product: Product, expected: int) -> bool:
+    """Wait until the API shows as many records as calls; they must not become more."""
+    arrived = product.wait_for(lambda: len(product.recorded()) >= expected)
+    return arrived and len(set(product.recorded())) == len(product.recorded()) == expected
+
+
+def test_calls_are_answered_and_recorded_while_the_broker_is_stopped(
+    product: Product, broker: EmbeddedBroker
+) -> None:
+    """Valkey stopped, 100 calls, Valkey back: all 100 records, once each."""
+    product.call_crm()
+    broker.stop()
+    for _ in range(CALLS):
+        product.call_crm()
+    assert product.get("/health/ready").json()["status"] == "degraded"
+    broker.start()
+    assert all_arrive(product, CALLS + 1)
+
+
+def test_calls_are_answered_and_recorded_while_the_broker_hangs(
+    product: Product, broker: EmbeddedBroker
+) -> None:
+    """A frozen broker takes connections and never answers."""
+    product.call_crm()
+    os.kill(broker.pid or 0, signal.SIGSTOP)
+    try:
+        slowest = max(product.call_crm() for _ in range(CALLS))
+    finally:
+        os.kill(broker.pid or 0, signal.SIGCONT)
+    assert slowest < 5_000  # far below what a publish inside the request would wait
+    assert all_arrive(product, CALLS + 1)
+
+
+def test_an_emptied_broker_loses_no_record(product: Product, broker: EmbeddedBroker) -> None:
+    """FLUSHALL while shipments wait at the broker, since no worker runs."""
+    product.programs["worker"].stop()
+    for _ in range(CALLS):
+        product.call_crm()
+    client = connect(broker.url)
+    assert product.wait_for(lambda: client.llen("opsledger.persist") > 0)
+    client.flushall()
+    product.programs["worker"].start()
+    assert all_arrive(product, CALLS)
+
+
+@pytest.mark.parametrize("name", ["web", "worker"])
+def test_a_killed_program_loses_no_record(product: Product, name: str) -> None:
+    """SIGKILL of gunicorn with its workers, or of the Celery worker, right after the calls."""
+    for _ in range(CALLS):
+        product.call_crm()
+    kill_tree(product, name)
+    product.programs[name].start()
+    assert product.wait_for(product.answers)
+    assert all_arrive(product, CALLS)
+
+
+def test_a_killed_web_worker_leaves_its_records_to_others(product: Product) -> None:
+    """Only one of gunicorn's processes dies; its spool file is adopted."""
+    for _ in range(CALLS):
+        product.call_crm()
+    for child in children_of(product, "web"):
+        child.kill()
+    assert product.wait_for(product.answers)
+    assert all_arrive(product, CALLS)
+
+
+def test_the_spool_is_empty_once_all_arrived(product: Product, tmp_path: Path) -> None:
+    """Postgres has it, so the disk need not."""
+    for _ in range(CALLS):
+        product.call_crm()
+    assert all_arrive(product, CALLS)
+    spool = tmp_path / "data" / "spool"
+    assert product.wait_for(lambda: sum(p.stat().st_size for p in spool.iterdir()) == 0)
+
+
+def children_of(product: Product, name: str) -> list[psutil.Process]:
+    """The processes below a program's first one."""
+    process = product.programs[name].process
+    assert process is not None
+    return psutil.Process(process.pid).children(recursive=True)
+
+
+def kill_tree(product: Product, name: str) -> None:
+    """SIGKILL a program and everything below it, at once."""
+    process = product.programs[name].process
+    assert process is not None
+    for child in [*children_of(product, name), psutil.Process(process.pid)]:
+        child.kill()
+    process.wait(timeout=10)

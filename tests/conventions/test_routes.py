@@ -1,0 +1,43 @@
+"""Every route says who may call it, so that a new one cannot be open by being forgotten."""
+
+import flask
+import pytest
+
+from app.config import Settings
+from app.domain.access import Scope
+from app.factory import create_app
+
+PUBLIC = {
+    "/": "leads to the documentation",
+    "/docs": "the documentation page",
+    "/openapi.json": "the documentation itself",
+    "/health/live": "probes have no key",
+    "/health/ready": "probes have no key",
+    "/static/<path:filename>": "vendored assets",
+}
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> flask.Flask:
+    """The service, not connected to anything."""
+    return create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))
+
+
+def test_every_route_needs_a_scope_or_is_public_for_a_reason(app: flask.Flask) -> None:
+    """A route that declares neither fails here."""
+    for rule in app.url_map.iter_rules():
+        scope = getattr(app.view_functions[rule.endpoint], "required_scope", None)
+        assert isinstance(scope, Scope) != (rule.rule in PUBLIC), rule
+
+
+def test_every_public_route_exists(app: flask.Flask) -> None:
+    """The list of exceptions does not outlive what it excepts."""
+    assert set(PUBLIC) <= {rule.rule for rule in app.url_map.iter_rules()}
+
+
+def test_log_routes_only_read(app: flask.Flask) -> None:
+    """Query endpoints are read-only."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule.startswith("/api/v1/logs"):
+            assert rule.methods is not None
+            assert rule.methods <= {"GET", "HEAD", "OPTIONS"}, rule
