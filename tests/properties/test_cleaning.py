@@ -1,0 +1,158 @@
+"""Cleaning, whatever the payload: no secret stays, nothing else changes, all can be stored."""
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.domain.cleaning import DEPTH_MAX, SECRET_WORDS, Alterations, clean, secret_word
+from app.domain.codec import dump_json
+from tests.support.strategies import any_text, clean_scalars, dirty_values, json_of, json_values
+
+PLENTY = 1 << 30
+PLANTED = "hunter2-planted"
+SPELLED = {  # the secret words as their parts, which separators may come between
+    **{word: (word,) for word in SECRET_WORDS},
+    "apikey": ("api", "key"),
+    "privatekey": ("private", "key"),
+}
+SEPARATORS = ("_", "-", ".", " ", ":", "__", "/")
+COMPANY = ("", "my", "x", "http", "db", "value", "hash", "old", "1")
+
+modest = settings(max_examples=150, deadline=None)
+
+
+@st.composite
+def secret_keys(draw: st.DrawFn) -> str:
+    """Names of secrets: in company or alone, in any spelling that people use."""
+    secret = SPELLED[draw(st.sampled_from(sorted(SPELLED)))]
+    before, after = draw(st.sampled_from(COMPANY)), draw(st.sampled_from(COMPANY))
+    words = [word for word in (before, *secret, after) if word]
+    style = draw(st.sampled_from(["separated", "camel", "pascal", "upper", "random"]))
+    if style == "camel":
+        return words[0] + "".join(word.title() for word in words[1:])
+    if style == "pascal":
+        return "".join(word.title() for word in words)
+    name = draw(st.sampled_from(SEPARATORS)).join(words)
+    if style == "upper":
+        return name.upper()
+    if style == "random":
+        return "".join(draw(st.sampled_from([c.lower(), c.upper()])) for c in name)
+    return name
+
+
+innocent_values = json_of(clean_scalars, st.sampled_from(["name", "email", "a", "", "Ž", "id"]))
+
+
+def _plant(draw: st.DrawFn, value: Any, key: str) -> Any:
+    """The value with a secret put under `key` into one of its objects, however deep."""
+    if isinstance(value, dict) and value and draw(st.booleans()):
+        name = draw(st.sampled_from(sorted(value)))
+        return {**value, name: _plant(draw, value[name], key)}
+    if isinstance(value, list) and value and draw(st.booleans()):
+        index = draw(st.integers(0, len(value) - 1))
+        return [*value[:index], _plant(draw, value[index], key), *value[index + 1 :]]
+    secret = draw(st.sampled_from([PLANTED, [PLANTED], {"a": {"b": PLANTED}}]))
+    return {**value, key: secret} if isinstance(value, dict) else [value, {key: secret}]
+
+
+@st.composite
+def planted(draw: st.DrawFn) -> tuple[Any, Any, str]:
+    """An innocent value, the same with a secret in it, and the secret's key."""
+    value, key = draw(innocent_values), draw(secret_keys())
+    return value, _plant(draw, value, key), key
+
+
+@given(planted())
+@modest
+def test_a_planted_secret_never_survives(case: tuple[Any, Any, str]) -> None:
+    """At any depth, whatever the key's case and separators; and its place is told."""
+    _, value, key = case
+    alterations = Alterations()
+    copy = clean(value, name="data", bytes_max=PLENTY, alterations=alterations)
+    assert PLANTED.encode() not in dump_json(copy)
+    (path,) = alterations.paths["redacted"]
+    assert path.endswith(f".{key}")
+
+
+@given(planted())
+@modest
+def test_nothing_but_the_secret_changes(case: tuple[Any, Any, str]) -> None:
+    """Putting the secret back gives the original."""
+    _, value, _ = case
+    copy = clean(value, name="data", bytes_max=PLENTY, alterations=Alterations())
+    assert _restored(copy, value) == value
+
+
+def _restored(copy: Any, original: Any) -> Any:
+    if isinstance(copy, str) and copy.startswith("[redacted: "):
+        return original
+    if isinstance(copy, dict):
+        return {name: _restored(item, original[name]) for name, item in copy.items()}
+    if isinstance(copy, list):
+        return [_restored(item, original[index]) for index, item in enumerate(copy)]
+    return copy
+
+
+@given(planted(), st.integers(1, 2000))
+@modest
+def test_a_cut_value_holds_no_secret_either(case: tuple[Any, Any, str], bytes_max: int) -> None:
+    """Neither in the preview nor as a hash of itself."""
+    copy = clean(case[1], name="data", bytes_max=bytes_max, alterations=Alterations())
+    assert PLANTED.encode() not in dump_json(copy)
+
+
+@given(json_values.filter(lambda value: not _names_secret(value)))
+@modest
+def test_a_json_value_without_secrets_is_copied_unchanged(value: Any) -> None:
+    """With nothing noted, and the same types: 1, 1.0 and true are three values."""
+    alterations = Alterations()
+    copy = clean(value, name="data", bytes_max=PLENTY, alterations=alterations)
+    assert repr(copy) == repr(value)
+    assert alterations.paths == {}
+
+
+def _names_secret(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(secret_word(name) or _names_secret(item) for name, item in value.items())
+    return isinstance(value, list) and any(map(_names_secret, value))
+
+
+foreign = st.binary(max_size=8) | st.decimals() | st.dates() | st.uuids() | st.complex_numbers()
+python_values = st.recursive(
+    dirty_values | foreign,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.tuples(inner, inner)
+        | st.dictionaries(any_text | st.integers() | st.none() | st.binary(), inner, max_size=3)
+    ),
+    max_leaves=10,
+)
+
+
+@given(python_values, st.integers(1, 100_000))
+@modest
+def test_whatever_is_given_the_copy_can_be_encoded_and_stored(value: Any, bytes_max: int) -> None:
+    """JSON types alone, within the bound, without NUL or lone surrogates, keys and notes too."""
+    alterations = Alterations()
+    copy = clean(value, name="data", bytes_max=bytes_max, alterations=alterations)
+    encoded = dump_json([copy, alterations.paths])
+    assert json.loads(encoded) == [copy, alterations.paths]
+    assert b"\\u0000" not in encoded.replace(b"\\\\", b"")
+    assert "truncated" in alterations.paths or len(dump_json(copy)) <= bytes_max
+    assert _depth(copy) <= DEPTH_MAX
+
+
+def _depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(_depth, value.values()), default=0)
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
+@given(dirty_values)
+@modest
+def test_cleaning_twice_changes_nothing_more(value: Any) -> None:
+    """A clean value is clean."""
+    once = clean(value, name="data", bytes_max=PLENTY, alterations=Alterations())
+    assert repr(clean(once, name="data", bytes_max=PLENTY, alterations=Alterations())) == repr(once)

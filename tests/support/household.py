@@ -1,0 +1,69 @@
+"""A tenant with one of everything, to see what others can find of it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from tests.support.world import Inhabitant, World, action, audit
+
+START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
+
+
+@dataclass(frozen=True)
+class Household:
+    """A tenant with one of everything, each marked with a text that no other tenant has."""
+
+    who: Inhabitant
+    marker: str
+    action_id: UUID
+    audit_id: UUID
+    contact_id: str
+
+    @property
+    def path_values(self) -> dict[str, str]:
+        """What names something of this tenant in a path."""
+        return {
+            "action_id": str(self.action_id),
+            "audit_id": str(self.audit_id),
+            "contact_id": self.contact_id,
+            "operation_id": f"operation {self.marker}",
+            "resource_type": "contact",
+            "resource_id": f"resource/{self.marker}",
+        }
+
+
+def furnish(world: World) -> Household:
+    """A new tenant with 30 action logs, 30 audit logs and a contact."""
+    who = world.settle()
+    marker = f"mark{who.tenant_id.hex}"
+    actions = [
+        action(
+            who.tenant_id,
+            at=START + timedelta(minutes=number),
+            provider_name=marker,
+            request_payload={"of": marker},
+            response_data=[marker],
+            status=("success", "failure")[number % 2],
+            error_message=f"error {marker}",
+            operation_id=f"operation {marker}",
+            metadata={"of": marker},
+        )
+        for number in range(29)
+    ]
+    actions.append(action(who.tenant_id, provider_name=marker, status="failure"))
+    audits = [
+        audit(
+            who.tenant_id,
+            at=START + timedelta(minutes=number),
+            action=f"act {marker[:20]}",
+            user_id=f"user {marker}",
+            resource_id=f"resource/{marker}",
+            changes={"after": {"of": marker}},
+            operation_id=f"operation {marker}",
+        )
+        for number in range(30)
+    ]
+    world.put(*actions, *audits)
+    body = {"email": f"{marker}@example.com", "company": marker}
+    contact_id = who.post("/api/v1/crm/contacts", json=body).json["id"]
+    return Household(who, marker, actions[0].id, audits[0].id, contact_id)
