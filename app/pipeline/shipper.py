@@ -21,7 +21,7 @@ ADOPT_INTERVAL_S = 5.0  # between two looks for files of dead processes
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 
-Publish = Callable[[UUID, tuple[bytes, ...]], None]
+Publish = Callable[[UUID, tuple[bytes, ...]], bytes | None]
 Confirmed = Callable[[list[UUID]], set[UUID]]
 Learn = Callable[[], None]
 
@@ -65,7 +65,8 @@ class Shipper:
     """Ships one spool.
 
     Args:
-        publish: hands a shipment to the broker; raises when it is away.
+        publish: hands a shipment to the broker; raises when it is away. Returns the broker's
+            epoch: a new one tells that it lost what it held.
         confirmed: says which shipments Postgres holds; raises when it is away.
         learn: refreshes what capture knows of the platform; raises when Postgres is away.
     """
@@ -85,6 +86,7 @@ class Shipper:
         self._learn = learn
         self._settings = settings
         self._in_flight: dict[UUID, _InFlight] = {}
+        self._epoch: bytes | None = None
         self._broker = Backoff()
         self._database = Backoff()
         self._adopt_at = self._confirm_at = 0.0
@@ -197,7 +199,7 @@ class Shipper:
 
     def _send(self, item: _InFlight) -> None:
         try:
-            self._publish(item.shipment.id, item.shipment.payloads)
+            epoch = self._publish(item.shipment.id, item.shipment.payloads)
         except Exception as error:
             SHIPMENTS.labels("failed").inc()
             if self._broker.fail():
@@ -208,6 +210,16 @@ class Shipper:
         item.sends += 1
         wait = self._settings.confirm_timeout_s * 2 ** min(item.sends - 1, 6)
         item.due_at = time.monotonic() + wait
+        if epoch != self._epoch:
+            if self._epoch is not None:
+                self._send_all_again_but(item)
+            self._epoch = epoch
+
+    def _send_all_again_but(self, sent: _InFlight) -> None:
+        log.warning("the broker lost what it held; shipping again", shipments=len(self._in_flight))
+        for item in self._in_flight.values():
+            if item is not sent:
+                item.due_at = 0.0
 
     def _collect_receipts(self) -> None:
         sent = [key for key, item in self._in_flight.items() if item.sends]

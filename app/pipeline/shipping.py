@@ -7,7 +7,7 @@ from ..config import Settings
 from ..spool import Spool
 from ..store.batches import confirmed_shipments
 from ..store.session import Database
-from ..worker import create_producer, send_shipment
+from ..worker import Dispatcher
 from .shipper import Shipper
 
 
@@ -29,10 +29,10 @@ def open_shipper(
     Args:
         learn: called now and then to refresh what capture knows of the platform.
     """
-    producer = create_producer(settings.redis_url, settings.broker_timeout_s)
+    dispatcher = Dispatcher(settings.redis_url, settings.broker_timeout_s)
 
-    def publish(shipment_id: UUID, payloads: tuple[bytes, ...]) -> None:
-        send_shipment(producer, str(shipment_id), b"\n".join(payloads).decode())
+    def publish(shipment_id: UUID, payloads: tuple[bytes, ...]) -> bytes | None:
+        return dispatcher.send(shipment_id, b"\n".join(payloads))
 
     def confirmed(shipment_ids: list[UUID]) -> set[UUID]:
         with database.unrestricted_unsafe() as session:
