@@ -2,10 +2,12 @@
 
 import re
 import secrets
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import click
+from flask.cli import AppGroup
 from uuid_utils.compat import uuid7
 
 from ..auth import hash_secret
@@ -16,22 +18,40 @@ from ..store.action_logs import add_action_type, list_action_types
 from .support import audit, maintaining, print_table, settings, the_tenant
 
 SLUG_FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+TENANT_NAME_CHARS_MAX = 200
+KEY_NAME_CHARS_MAX = 100
 SECRET_BYTES = 32  # 256 bits
 PREFIX_CHARS = 8  # of the secret, shown to tell keys apart
 DEFAULT_SCOPES = (Scope.LOGS_READ, Scope.LOGS_READ_PAYLOADS)
 
-tenants = click.Group("tenants", help="Create, list, activate and deactivate tenants.")
-keys = click.Group("keys", help="Create, list, rotate and revoke API keys.")
-action_types = click.Group("action-types", help="List and add action types.")
+tenants = AppGroup("tenants", help="Create, list, activate and deactivate tenants.")
+keys = AppGroup("keys", help="Create, list, rotate and revoke API keys.")
+action_types = AppGroup("action-types", help="List and add action types.")
+
+
+def bounded(chars_max: int) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """Check an option that, when given, has 1 to `chars_max` characters."""
+
+    def check(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+        if value is not None and not 1 <= len(value) <= chars_max:
+            raise click.BadParameter(f"must have 1 to {chars_max} characters")
+        return value
+
+    return check
 
 
 @tenants.command("create")
 @click.argument("slug")
-@click.option("--name", help="Shown name; the slug if not given.")
+@click.option(
+    "--name", callback=bounded(TENANT_NAME_CHARS_MAX), help="Shown name; the slug if not given."
+)
 def create_tenant(slug: str, name: str | None) -> None:
     """Create a tenant with the given SLUG (a-z, 0-9 and hyphens)."""
     if not SLUG_FORM.fullmatch(slug):
         raise click.BadParameter("must be 1 to 63 of a-z, 0-9 and hyphens", param_hint="SLUG")
+    if UUID_FORM.fullmatch(slug):  # every command takes a slug or an id
+        raise click.BadParameter("must not look like an id", param_hint="SLUG")
     tenant_id, shown = uuid7(), name or slug
     with maintaining() as session:
         if not store.add_tenant(session, tenant_id=tenant_id, name=shown, slug=slug):
@@ -67,7 +87,9 @@ def activate_tenant(tenant: str) -> None:
 
 @keys.command("create")
 @click.argument("tenant")
-@click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--name", required=True, callback=bounded(KEY_NAME_CHARS_MAX), help="What the key is for."
+)
 @click.option(
     "--scope",
     "scopes",
@@ -115,6 +137,7 @@ def rotate_key(key: str, overlap_hours: int) -> None:
     ends_at = datetime.now(UTC) + timedelta(hours=overlap_hours)
     with maintaining() as session:
         old = _the_key(session, key)
+        _check_rotatable(old)
         new, secret = _add_key(session, old.tenant_id, old.name, old.scopes, old.expires_at)
         store.revoke_keys(session, [old], ends_at)
     audit(
@@ -209,9 +232,20 @@ def _the_key(session: object, name: str) -> ApiKey:
     found = store.find_keys(session, name)  # type: ignore[arg-type]
     if len(found) != 1:
         raise click.ClickException(f"There is no single key {name!r}; see: flask keys list TENANT")
-    if found[0].revoked_at is not None:
-        raise click.ClickException(f"Key {name} was revoked or rotated already")
+    revoked_at = found[0].revoked_at
+    if revoked_at is not None and revoked_at <= datetime.now(UTC):
+        raise click.ClickException(f"Key {name} was revoked already")
     return found[0]
+
+
+def _check_rotatable(key: ApiKey) -> None:
+    """Refuse a key that has a successor, or whose successor would have expired with it."""
+    if key.revoked_at is not None:
+        raise click.ClickException(f"Key {key.prefix} was rotated already; revoke ends it now")
+    if key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+        raise click.ClickException(
+            f"Key {key.prefix} has expired; make a new one: flask keys create TENANT --name NAME"
+        )
 
 
 def _shown(key: ApiKey) -> dict[str, object]:

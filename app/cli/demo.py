@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import click
+from flask.cli import with_appcontext
 from uuid_utils.compat import uuid7
 
 from ..auth import hash_secret
@@ -15,6 +16,7 @@ DEMO_SECRET = "test-api-key-12345"  # noqa: S105 - public by purpose; refused ou
 
 
 @click.command("demo")
+@with_appcontext
 def demo() -> None:
     """Create the demo tenant and its public key; only where OPSLEDGER_DEMO is set."""
     if not settings().demo:

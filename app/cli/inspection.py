@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 
 import click
+from flask.cli import AppGroup, with_appcontext
 
+from ..errors import StoreUnavailable
 from ..pipeline.maintenance import ensure_partitions
 from ..store.inspection import count_rows, list_dead_letters, migration_revision
 from ..store.partitions import list_partitions
@@ -11,9 +13,9 @@ from ..store.session import Database
 from ..worker import broker_answers
 from .support import extension, maintaining, print_table, settings
 
-partitions = click.Group("partitions", help="List partitions and make them ahead.")
-spool = click.Group("spool", help="Look at this host's spool, and ship it.")
-dead_letters = click.Group("dead-letters", help="Look at records that could not be stored.")
+partitions = AppGroup("partitions", help="List partitions and make them ahead.")
+spool = AppGroup("spool", help="Look at this host's spool, and ship it.")
+dead_letters = AppGroup("dead-letters", help="Look at records that could not be stored.")
 
 
 @partitions.command("list")
@@ -28,9 +30,12 @@ def show_partitions() -> None:
 def make_partitions() -> None:
     """Make the partitions of this week and the weeks ahead, as beat does."""
     database = Database.connect(settings().url_of("maintenance"))
-    names = ensure_partitions(
-        database, now=datetime.now(UTC), weeks_ahead=settings().partitions_ahead_weeks
-    )
+    try:
+        names = ensure_partitions(
+            database, now=datetime.now(UTC), weeks_ahead=settings().partitions_ahead_weeks
+        )
+    except StoreUnavailable as error:
+        raise click.ClickException(error.detail) from error
     click.echo("\n".join(names))
 
 
@@ -63,6 +68,7 @@ def show_dead_letters(limit: int) -> None:
 
 
 @click.command("doctor")
+@with_appcontext
 def doctor() -> None:
     """Check every part a record passes, in order, and count what is there."""
     for role in ("web", "worker", "maintenance"):

@@ -5,5 +5,6 @@ window.addEventListener("DOMContentLoaded", () => {
     dom_id: "#docs",
     deepLinking: true,
     persistAuthorization: true,
+    validatorUrl: null, // no request leaves this host
   });
 });

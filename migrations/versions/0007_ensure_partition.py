@@ -29,7 +29,10 @@ def upgrade() -> None:
                 RETURN leaf;
             END IF;
             PERFORM pg_advisory_xact_lock(hashtextextended('partition ' || leaf, 0));
-            IF to_regclass(leaf) IS NOT NULL THEN
+            -- Another may have made it meanwhile. Asked again, to_regclass() could answer from a
+            -- cache that an advisory lock does not refresh; the catalogue itself tells.
+            PERFORM FROM pg_class WHERE relname = leaf AND relnamespace = 'public'::regnamespace;
+            IF FOUND THEN
                 RETURN leaf;
             END IF;
             EXECUTE format(

@@ -1,0 +1,154 @@
+"""One tenant never sees another: by no route, id, filter or cursor."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from urllib.parse import quote
+
+import pytest
+from werkzeug.routing import Rule
+
+from app.api import BASE
+from app.config import load_settings
+from app.store.session import Database
+from tests.support.household import Household, furnish
+from tests.support.world import next_page, opened, problem_of, refused_fields
+
+
+@pytest.fixture(scope="module")
+def houses(
+    environment: dict[str, str], maintenance: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Household, Household]]:
+    """Two tenants of one app; nothing in these tests changes them."""
+    data_dir = tmp_path_factory.mktemp("isolation")
+    with opened(replace(load_settings(environment), data_dir=data_dir), maintenance) as world:
+        yield furnish(world), furnish(world)
+
+
+def served_rules(house: Household) -> list[Rule]:
+    """Every route of the API."""
+    rules = house.who.client.application.url_map.iter_rules()
+    return [rule for rule in rules if rule.rule.startswith(BASE)]
+
+
+def path_of(rule: Rule, values: dict[str, str]) -> str:
+    """A rule's path with its arguments filled in; a new argument has to be taught here."""
+    missing = rule.arguments - values.keys()
+    assert not missing, f"teach this test what {missing} of {rule.rule} names"
+    path = rule.rule
+    for name in rule.arguments:
+        for form in (f"<{name}>", f"<rest:{name}>", f"<path:{name}>"):
+            path = path.replace(form, quote(values[name], safe=""))
+    assert "<" not in path
+    return path
+
+
+def test_no_route_shows_what_is_named_in_another_tenants_words(
+    houses: tuple[Household, Household],
+) -> None:
+    """Every route and method with another's ids: not found or empty, as if they did not exist."""
+    tried = set()
+    for mine, theirs in (houses, houses[::-1]):
+        for rule in served_rules(mine):
+            if not rule.arguments:
+                continue
+            path = path_of(rule, theirs.path_values)
+            for method in rule.methods - {"HEAD", "OPTIONS"}:
+                body = {"company": "taken over"} if method in {"PATCH", "PUT", "POST"} else None
+                response = mine.who.client.open(
+                    path, method=method, headers=mine.who.headers, json=body
+                )
+                if response.status_code == 200:
+                    assert response.json == [], f"{method} {rule.rule}"
+                else:
+                    problem_of(response, 404)
+                tried.add((method, rule.rule))
+        still = mine.who.get(f"/api/v1/crm/contacts/{mine.contact_id}").json
+        assert still["company"] == mine.marker
+    assert len(tried) >= 7
+
+
+def test_every_route_shows_a_tenant_its_own(houses: tuple[Household, Household]) -> None:
+    """The same requests with its own ids find something, so that the test above says something."""
+    mine, _ = houses
+    for rule in served_rules(mine):
+        if "GET" in rule.methods:
+            response = mine.who.get(
+                path_of(rule, mine.path_values), query_string=required(mine, rule)
+            )
+            assert response.status_code == 200, rule.rule
+            assert mine.marker in response.get_data(as_text=True), rule.rule
+
+
+def required(house: Household, rule: Rule) -> dict[str, str]:
+    """The parameters a route cannot do without, with words of this tenant."""
+    return {"q": house.marker} if rule.rule.endswith("/search") else {}
+
+
+def test_no_list_shows_a_foreign_word(houses: tuple[Household, Household]) -> None:
+    """Every route without a path argument, asked plainly and with another's words."""
+    mine, theirs = houses
+    for rule in served_rules(mine):
+        if rule.arguments or "GET" not in rule.methods:
+            continue
+        for asked in (required(mine, rule), required(theirs, rule)):
+            response = mine.who.get(rule.rule, query_string=asked)
+            assert response.status_code == 200
+            assert theirs.marker not in response.get_data(as_text=True), rule.rule
+            assert str(theirs.who.tenant_id) not in response.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/api/v1/logs/actions", {"provider_name": "{m}", "operation_id": "operation {m}"}),
+        (
+            "/api/v1/logs/audits",
+            {
+                "action": "act {s}",
+                "user_id": "user {m}",
+                "resource_id": "resource/{m}",
+                "operation_id": "operation {m}",
+            },
+        ),
+        ("/api/v1/crm/contacts/search", {"q": "{m}"}),
+    ],
+)
+def test_no_filter_finds_anothers_records(
+    houses: tuple[Household, Household], path: str, names: dict[str, str]
+) -> None:
+    """Another's very values match nothing; one's own match."""
+    mine, theirs = houses
+    for name, form in names.items():
+        foreign, own = (
+            {name: form.format(m=house.marker, s=house.marker[:20])} for house in (theirs, mine)
+        )
+        assert mine.who.get(path, query_string=foreign).json == []
+        assert mine.who.get(path, query_string=own).json != []
+
+
+def test_statistics_count_ones_own_records_alone(houses: tuple[Household, Household]) -> None:
+    """Neither totals nor names of another."""
+    for house in houses:
+        shown = house.who.get("/api/v1/logs/stats").json
+        by_provider = shown["actions_by_provider"]
+        by_provider.pop("sandbox", None)  # its own calls of the adapter may have arrived, or not
+        assert by_provider == {house.marker: 30}
+
+
+def test_a_cursor_of_another_tenant_is_refused(houses: tuple[Household, Household]) -> None:
+    """Although both ask for the same list."""
+    mine, theirs = houses
+    for kind in ("actions", "audits"):
+        link = next_page(theirs.who.get(f"/api/v1/logs/{kind}?limit=3"))
+        assert link
+        assert theirs.who.get(link).status_code == 200
+        assert "other filters" in refused_fields(mine.who.get(link))["after"]
+
+
+def test_a_contact_of_another_tenant_is_no_place_to_go_on_from(
+    houses: tuple[Household, Household],
+) -> None:
+    """Paging from another's contact shows one's own contacts or none."""
+    mine, theirs = houses
+    response = mine.who.get(f"/api/v1/crm/contacts?after={theirs.contact_id}")
+    assert theirs.marker not in response.get_data(as_text=True)
