@@ -104,6 +104,8 @@ def read_head(line: str) -> Head:
     if len(cells) != 9 or cells[0] not in KINDS:
         raise ValueError("not a record: no such kind, or not as many cells as it has")
     _, tenant_id, created_at, record_id, type_, group, status, milliseconds, _ = cells
+    if record_id[14:15] != "7":
+        raise ValueError(f"id: {record_id[:40]} is not a UUIDv7")
     kind = KINDS[cells[0]]
     return Head(
         kind, tenant_id, created_at, record_id, type_, group, status, milliseconds, line[2:]

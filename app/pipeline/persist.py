@@ -31,6 +31,9 @@ from ..telemetry import PERSIST_SECONDS, PERSISTED, get_logger
 log = get_logger(__name__)
 
 BatchKey = tuple[str, Kind]
+RecordKey = tuple[Kind, str, str]  # kind, tenant and id: an id alone could be another tenant's
+DAY_CHARS = 10  # of a created_at: 2026-11-23
+
 Insert = Callable[["_Work", LedgerWriter, str, Kind, list[Head]], None]
 
 
@@ -127,7 +130,7 @@ class Persister:
     def _by_partition(self, heads: list[Head]) -> dict[tuple[str, Kind], list[Head]]:
         groups: dict[tuple[str, Kind], list[Head]] = defaultdict(list)
         for head in sorted(heads, key=lambda head: (head.tenant_id, head.id)):
-            groups[head.created_at[:10], head.kind].append(head)
+            groups[head.created_at[:DAY_CHARS], head.kind].append(head)
         named: dict[tuple[str, Kind], list[Head]] = defaultdict(list)
         for (day, kind), found in groups.items():
             named[self._partitions.ensure(kind, _day(day)), kind] += found
@@ -154,19 +157,20 @@ def _insert_carefully(
         _insert_carefully(work, writer, partition, kind, heads[:half])
         _insert_carefully(work, writer, partition, kind, heads[half:])
         return
-    work.inserted += [head for head in heads if head.id in new]
+    work.inserted += [head for head in heads if (head.tenant_id, head.id) in new]
 
 
 def _read(body: bytes) -> tuple[list[Head], list[DeadLetter]]:
-    heads: dict[str, Head] = {}
+    heads: dict[RecordKey, Head] = {}
     broken: list[DeadLetter] = []
-    for line in body.decode("utf-8", "replace").split("\n"):
+    for line in body.split(b"\n"):
         try:
-            head = read_head(line)
+            head = read_head(line.decode())
+            _day(head.created_at[:DAY_CHARS])
         except ValueError as error:
-            broken.append(DeadLetter(payload=line.encode(), reason=str(error)))
+            broken.append(DeadLetter(payload=line, reason=str(error)))
             continue
-        heads.setdefault(head.id, head)
+        heads.setdefault((head.kind, head.tenant_id, head.id), head)
     return list(heads.values()), broken
 
 

@@ -1,15 +1,13 @@
 """Dead letters: a record that can never be stored is set aside with its reason, alone."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
 
-from app.domain.codec import encode
+from app.domain.codec import COLUMNS, encode
 from app.domain.records import Record
 from app.pipeline.persist import Persister
 from app.store.session import Database
@@ -25,93 +23,60 @@ def persister(environment: dict[str, str]) -> Iterator[Persister]:
     database.close()
 
 
-def poisoned(record: Record, **values: Any) -> str:
-    """The line of a record with some of its values replaced, as capture never makes it."""
-    return json.dumps({**json.loads(encode(record)), **values})
+def poisoned(record: Record, **cells: str) -> bytes:
+    """The line of a record with some of its cells replaced, as capture never makes it."""
+    letter, *values = encode(record).decode().split("\t")
+    named = {**dict(zip(COLUMNS[record.kind], values, strict=True)), **cells}
+    return "\t".join([letter, *named.values()]).encode()
 
 
-POISON: dict[str, tuple[Callable[[UUID], str], str]] = {
+POISON: dict[str, tuple[Callable[[UUID], bytes], str]] = {
     "NUL in a payload": (
-        lambda t: poisoned(action(t), request_payload={"a": "x\x00y"}),
+        lambda t: poisoned(action(t), request_payload=r'{"a":"x\\u0000y"}'),
         "request_payload: unsupported Unicode escape sequence: \\u0000",
     ),
-    "NUL in a text": (
-        lambda t: poisoned(action(t), error_message="\x00"),
-        "0x00",
-    ),
-    "NUL in a name": (
-        lambda t: poisoned(audit(t), user_id="a\x00"),
-        "0x00",
-    ),
+    "NUL in a text": (lambda t: poisoned(action(t), error_message="\x00"), "0x00"),
+    "NUL in a name": (lambda t: poisoned(audit(t), user_id="a\x00"), "0x00"),
     "lone surrogate in a payload": (
-        lambda t: poisoned(action(t), response_data=["\ud800"]),
+        lambda t: poisoned(action(t), response_data=r'["\\ud800"]'),
         "surrogate",
     ),
-    "lone surrogate in a text": (lambda t: poisoned(audit(t), user_agent="\udfff"), "surrogate"),
-    "NaN": (lambda t: poisoned(action(t), request_payload={"a": float("nan")}), "NaN"),
-    "Infinity": (lambda t: poisoned(audit(t), changes={"a": float("-inf")}), "Infinity"),
-    "a number beyond floats": (
-        lambda t: poisoned(action(t), request_payload={"a": 1.5}).replace("1.5", "1e999"),
-        "1e999",
-    ),
-    "a huge integer": (
-        lambda t: poisoned(action(t), request_payload={"a": 1}).replace(
-            '"a": 1', '"a": ' + "9" * 5000
-        ),
-        "digits",
-    ),
+    "NaN": (lambda t: poisoned(action(t), request_payload='{"a":NaN}'), "NaN"),
+    "Infinity": (lambda t: poisoned(audit(t), changes='{"a":-Infinity}'), "json"),
+    "half a payload": (lambda t: poisoned(action(t), request_payload='{"a"'), "request_payload"),
     "nesting beyond reason": (
-        lambda t: poisoned(action(t), request_payload={"a": 1}).replace(
-            '"a": 1', '"a": ' + "[" * 100_000 + "]" * 100_000
-        ),
-        "recursion",
+        lambda t: poisoned(action(t), request_payload="[" * 100_000 + "]" * 100_000),
+        "stack depth",
     ),
     "an unknown action type": (
         lambda t: poisoned(action(t), action_type="crm_dance"),
         "action_type",
     ),
-    "an unknown status": (lambda t: poisoned(action(t), status="won"), "won"),
+    "an unknown status": (lambda t: poisoned(action(t), status="won"), "status"),
     "a provider too long": (
         lambda t: poisoned(action(t), provider_name="x" * 101),
         "provider_name: value too long for type character varying(100)",
     ),
-    "a negative time": (lambda t: poisoned(action(t), execution_time_ms=-1), "execution_time_ms"),
+    "a negative time": (lambda t: poisoned(action(t), execution_time_ms="-1"), "execution_time_ms"),
     "a time too large": (
-        lambda t: poisoned(action(t), execution_time_ms=2**31),
+        lambda t: poisoned(action(t), execution_time_ms=str(2**31)),
         "execution_time_ms",
     ),
     "a time of another type": (lambda t: poisoned(action(t), execution_time_ms="soon"), "soon"),
-    "no provider": (lambda t: poisoned(action(t), provider_name=None), "provider_name"),
-    "metadata of another type": (lambda t: poisoned(action(t), metadata="x"), "metadata"),
-    "changes of another type": (lambda t: poisoned(audit(t), changes=[1]), "changes"),
-    "a name of another type": (lambda t: poisoned(audit(t), resource_id={"a": 1}), "resource_id"),
+    "no provider": (lambda t: poisoned(action(t), provider_name=r"\N"), "provider_name"),
     "a resource id too long": (lambda t: poisoned(audit(t), resource_id="x" * 256), "resource_id"),
     "an unknown tenant": (lambda _: poisoned(action(uuid4())), "tenant"),
-    "a tenant that is no UUID": (lambda t: poisoned(action(t), tenant_id="acme"), "UUID"),
+    "a tenant that is no UUID": (lambda t: poisoned(action(t), tenant_id="acme"), "acme"),
+    "an id that is no UUID": (lambda t: poisoned(action(t), id="x" * 14 + "7"), "id"),
     "an id of another version": (lambda t: poisoned(action(t), id=str(uuid4())), "UUIDv7"),
-    "an id past the year 9999": (
-        lambda t: poisoned(action(t), id="ffffffff-ffff-7fff-bfff-ffffffffffff"),
-        "UUIDv7",
-    ),
-    "an unknown kind": (lambda t: poisoned(action(t), kind="rumour"), "rumour"),
-    "an unknown field": (lambda t: poisoned(action(t), colour="red"), "colour"),
-    "an unknown field with NUL": (lambda t: poisoned(action(t), **{"a\x00": 1}), "unexpected"),
-    "an unknown field with a surrogate": (
-        lambda t: poisoned(action(t), **{"a\ud800": 1}),
-        "unexpected",
-    ),
-    "an unknown field of great length": (
-        lambda t: poisoned(action(t), **{"a" * 100_000: 1}),
-        "unexpected",
-    ),
-    "another JSON value": (lambda _: "[1, 2]", "not a record"),
-    "no JSON": (lambda _: "{broken", "Expecting property name"),
-    "an empty line": (lambda _: "", "Expecting value"),
-    "a raw lone surrogate": (lambda _: '"\ud800"', "not a record"),
-    "a record with a raw lone surrogate": (
-        lambda t: poisoned(action(t), error_message="HERE").replace("HERE", "\ud800"),
-        "surrogate",
-    ),
+    "a day that is none": (lambda t: poisoned(action(t), created_at="2026-02-30 00:00"), "day"),
+    "a time that is none": (lambda t: poisoned(action(t), created_at="2026-02-03 99:99"), "99:99"),
+    "an unknown kind": (lambda t: b"x" + poisoned(action(t))[1:], "not a record"),
+    "a cell too many": (lambda t: poisoned(action(t)) + b"\t1", "extra data"),
+    "a cell too few": (lambda t: poisoned(action(t)).rpartition(b"\t")[0], "missing data"),
+    "no record": (lambda _: b"{broken", "not a record"),
+    "an empty line": (lambda _: b"", "not a record"),
+    "bytes that are no UTF-8": (lambda t: poisoned(action(t)) + b"\xff", "utf-8"),
 }
 
 
@@ -123,13 +88,13 @@ def test_a_record_that_can_never_be_stored_is_a_dead_letter_and_its_neighbours_c
     make, reason = POISON[name]
     tenant, shipment = world.settle().tenant_id, uuid4()
     before, poison, after = action(tenant), make(tenant), audit(tenant)
-    lines = "\n".join([lines_of(before), poison, lines_of(after)])
+    lines = b"\n".join([lines_of(before), poison, lines_of(after)])
     outcome = persister.persist(shipment, lines)
     assert (outcome.inserted, outcome.duplicates, outcome.dead) == (2, 0, 1)
     (letter,) = letters(maintenance, shipment)
     assert reason in letter.reason
     assert len(letter.reason) <= 2000
-    assert bytes(letter.payload) == poison.encode("utf-8", "replace")
+    assert bytes(letter.payload) == poison
     assert [row.id for row in rows(maintenance, "action_logs", tenant)] == [before.id]
     assert [row.id for row in rows(maintenance, "audit_logs", tenant)] == [after.id]
     check_batches(maintenance, tenant)
@@ -145,9 +110,9 @@ def test_a_full_shipment_with_every_poison_keeps_all_its_good_records(
     for number, (make, _) in enumerate(POISON.values()):
         lines.insert(number * 13, make(tenant))
     assert len(lines) == 500
-    outcome = persister.persist(shipment, "\n".join(lines))
+    outcome = persister.persist(shipment, b"\n".join(lines))
     assert (outcome.inserted, outcome.dead) == (len(good), len(POISON))
-    persister.persist(shipment, "\n".join(lines))
+    persister.persist(shipment, b"\n".join(lines))
     assert len(letters(maintenance, shipment)) == len(POISON)
     found = rows(maintenance, "action_logs", tenant) + rows(maintenance, "audit_logs", tenant)
     assert {row.id for row in found} == {record.id for record in good}
@@ -171,7 +136,7 @@ def test_a_shipment_of_dead_letters_alone_has_its_receipt(
 ) -> None:
     """Or the spool would send it for ever."""
     shipment = uuid4()
-    assert persister.persist(shipment, "nonsense\n[]").dead == 2
+    assert persister.persist(shipment, b"nonsense\n[]").dead == 2
     assert received(maintenance, shipment)
 
 
