@@ -71,10 +71,14 @@ class ProviderError(OpsledgerError):
         detail: the provider's words.
         permanent: whether the same call can never succeed.
         status: the HTTP status that says it best to our caller.
+        field: the parameter that the provider refused, if it was one.
     """
 
-    def __init__(self, detail: str = "", *, permanent: bool, status: int = 502) -> None:
-        super().__init__(detail)
+    def __init__(
+        self, detail: str = "", *, permanent: bool, status: int = 502, field: str | None = None
+    ) -> None:
+        super().__init__(f"{field}: {detail}" if field else detail)
+        self.fields = (FieldError(field, detail),) if field else ()
         self.permanent = permanent
         self.status = status
 

@@ -64,7 +64,7 @@ def problem(
 
 def _from_ours(error: errors.OpsledgerError) -> flask.Response:
     if isinstance(error, errors.ProviderError):
-        return problem(error.status, error.detail, kind="provider-error")
+        return problem(error.status, error.detail, kind="provider-error", fields=error.fields)
     for kind, status, name in STATUS_BY_ERROR:
         if isinstance(error, kind):
             fields = error.errors if isinstance(error, errors.InvalidInput) else ()

@@ -77,8 +77,8 @@ def _start(after: str | None) -> UUID | None:
     try:
         return UUID(after) if after else None
     except ValueError as error:
-        rule = "after: is not a contact id of the sandbox; take it from the Link header"
-        raise ProviderError(rule, permanent=True, status=400) from error
+        rule = "is not a cursor of the sandbox; take it from the Link header"
+        raise ProviderError(rule, permanent=True, status=400, field="after") from error
 
 
 def _found(contact: Contact | None, contact_id: str) -> Contact:

@@ -215,3 +215,12 @@ def test_a_provider_that_is_away_is_a_503_and_a_failure_on_record(
         assert failed["status"] == "failure"
         assert failed["error_message"] == "The sandbox cannot be reached"
     line.close()
+
+
+@pytest.mark.parametrize("path", ["contacts?after=nonsense", "contacts/search?q=a&after=nonsense"])
+def test_a_bad_cursor_is_a_problem_that_names_it(world: World, path: str) -> None:
+    """And not a contact that is not found."""
+    answer = world.settle().get(f"/api/v1/crm/{path}")
+    (error,) = problem_of(answer, 400)["errors"]
+    assert error["field"] == "after"
+    assert "Link header" in error["detail"]
