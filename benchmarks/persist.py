@@ -26,9 +26,8 @@ def run(smoke: bool) -> dict[str, float]:
         owner = make_url(bench.env["OWNER_DATABASE_URL"]).set(drivername="postgresql")
         plain = psycopg2.connect(owner.render_as_string(hide_password=False))
         with plain.cursor() as cursor:
-            cursor.execute(
-                f"CREATE TABLE bare ({DEFINITIONS[Kind.ACTION]}, PRIMARY KEY (tenant_id, created_at, id))"
-            )
+            key = "PRIMARY KEY (tenant_id, created_at, id)"
+            cursor.execute(f"CREATE TABLE bare ({DEFINITIONS[Kind.ACTION]}, {key})")
         plain.commit()
         database = Database.connect(bench.env["WORKER_DATABASE_URL"])
         persister = Persister(database)
