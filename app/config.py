@@ -68,6 +68,16 @@ def _seconds(text: str) -> float:
     return number
 
 
+def _seconds_or_none(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError("a number of seconds, 0 for not at all")
+    return number
+
+
 def _setting(
     name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
 ) -> Any:
@@ -213,6 +223,13 @@ class Settings:
         "s",
         "How long a process remembers an API key: the longest a revoked key still works.",
         _seconds,
+    )
+    key_stale_s: float = _setting(
+        "OPSLEDGER_KEY_STALE_S",
+        300.0,
+        "s",
+        "While the database does not answer, a known key is served so much longer; 0: not at all.",
+        _seconds_or_none,
     )
     environment: str = _setting(
         "OPSLEDGER_ENVIRONMENT",

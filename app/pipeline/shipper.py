@@ -49,6 +49,11 @@ class Backoff:
         """Whether the pause still lasts."""
         return time.monotonic() < self._until
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self._pause_s > 0
+
     def fail(self) -> bool:
         """Pause, longer than last time; returns whether this is the first failure in a row."""
         first = self._pause_s == 0.0
@@ -127,7 +132,8 @@ class Shipper:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            self._step_safely()
+            # The thread may be stuck in a step, as with a database that froze.
+            self._step_safely(wait_s=max(0.0, deadline - time.monotonic()))
             if not self._spool.pending:
                 return True
             if time.monotonic() >= deadline:
@@ -160,12 +166,16 @@ class Shipper:
             self._stopping.wait(interval)  # company for the record that woke us
             self._step_safely()
 
-    def _step_safely(self) -> None:
+    def _step_safely(self, wait_s: float = -1) -> None:
+        lock = self._step_lock
+        if not lock.acquire(timeout=wait_s):
+            return
         try:
-            with self._step_lock:
-                self._step()
+            self._step()
         except Exception:
             log.exception("shipper step failed; it goes on")
+        finally:
+            lock.release()
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -205,6 +215,8 @@ class Shipper:
             if self._broker.fail():
                 log.warning("broker away, records wait on disk", error=repr(error))
             return
+        if self._broker.failing:
+            self._doubt_all()
         self._broker.succeed()
         SHIPMENTS.labels("published").inc()
         item.sends += 1
@@ -214,6 +226,15 @@ class Shipper:
             if self._epoch is not None:
                 self._send_all_again_but(item)
             self._epoch = epoch
+
+    def _doubt_all(self) -> None:
+        """After an outage of the broker, which may have forgotten the last second or more: what
+        was sent often has long to wait for its next turn, and must not.
+        """
+        soon = time.monotonic() + self._settings.confirm_timeout_s
+        for item in self._in_flight.values():
+            item.due_at = min(item.due_at, soon)
+            item.sends = min(item.sends, 1)
 
     def _send_all_again_but(self, sent: _InFlight) -> None:
         log.warning("the broker lost what it held; shipping again", shipments=len(self._in_flight))
