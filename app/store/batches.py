@@ -4,6 +4,7 @@ The steps are safe to repeat: a shipment is received once, a record inserted onc
 """
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from ..domain.codec import dump_json
 from ..domain.records import Kind
 from .columns import DEFINITIONS, WRITTEN
 from .models import DeadLetterRow, ShipmentRow
+
+REASON_CHARS_MAX = 1000  # it is for people; the bytes are beside it
+COPIED_COLUMN = re.compile(r"^COPY \w+, line \d+, column (\w+)", re.MULTILINE)
 
 UNSTORABLE = (  # SQLSTATE classes 22, 23 and 54: about the data, whatever is tried again
     psycopg2.DataError,
@@ -47,6 +51,10 @@ ADD_BATCHES = """
 
 class Unstorable(Exception):
     """Postgres refuses these records for what they hold; repeating cannot help."""
+
+
+class LetterGone(LookupError):
+    """The dead letter is not there any more."""
 
 
 class AlreadyStored(Exception):
@@ -94,7 +102,8 @@ class LedgerWriter:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._cursor: Any = session.connection().connection.cursor()
+        self._connection = session.connection()
+        self._cursor: Any = self._connection.connection.cursor()
 
     def receive(self, shipment_id: UUID, tenant_ids: Iterable[str]) -> Arrival:
         """Note the shipment as arrived, and look for its tenants.
@@ -123,7 +132,9 @@ class LedgerWriter:
             Unstorable: Postgres refuses one of them; none was inserted.
             PartitionMissing: the partition does not exist; nothing was inserted.
         """
-        with _translated(), self._session.begin_nested():
+        # A savepoint of the connection: the session would make its own only at its first statement,
+        # and these go by the cursor.
+        with _translated(), self._connection.begin_nested():
             self._cursor.execute(f"CREATE TEMP TABLE arrived ({DEFINITIONS[kind]}) ON COMMIT DROP")
             self._copy("arrived", kind, lines)
             self._cursor.execute(
@@ -155,7 +166,23 @@ class LedgerWriter:
         """Keep records that cannot be stored, with their bytes and reasons."""
         for letter in letters:
             values = {name: getattr(letter, name) for name in DeadLetter.__slots__}
+            values["reason"] = _storable(letter.reason)
             self._session.execute(insert(DeadLetterRow).values(**values, shipment_id=shipment_id))
+
+    def answer_letter(self, letter_id: int, dead: Sequence[DeadLetter]) -> None:
+        """Delete a letter whose record is stored; one that is dead again gets its new reason.
+
+        Raises:
+            LetterGone: somebody else deleted it; nothing of this transaction may stay.
+        """
+        if dead:
+            reason = _storable(dead[0].reason)
+            statement = "UPDATE dead_letters SET reason = %s WHERE id = %s"
+            self._cursor.execute(statement, (reason, letter_id))
+        else:
+            self._cursor.execute("DELETE FROM dead_letters WHERE id = %s", (letter_id,))
+        if self._cursor.rowcount != 1:
+            raise LetterGone
 
     def _copy(self, table: str, kind: Kind, lines: str) -> None:
         self._cursor.copy_expert(f"COPY {table} ({WRITTEN[kind]}) FROM STDIN", io.StringIO(lines))
@@ -170,7 +197,18 @@ def _translated() -> Iterator[None]:
     except psycopg2.errors.UndefinedTable as error:
         raise PartitionMissing from error
     except UNSTORABLE as error:
-        raise Unstorable(str(error).split("\n")[0]) from error
+        raise Unstorable(_reason(error)) from error
+
+
+def _reason(error: psycopg2.Error) -> str:
+    """What Postgres says, with the column where it tells; its details may quote the payload."""
+    column = COPIED_COLUMN.search(error.diag.context or "")
+    message = error.diag.message_primary or str(error).split("\n")[0]
+    return f"{column[1]}: {message}" if column else message
+
+
+def _storable(reason: str) -> str:
+    return reason.replace("\x00", "\ufffd")[:REASON_CHARS_MAX]
 
 
 def confirmed_shipments(session: Session, shipment_ids: list[UUID]) -> set[UUID]:
