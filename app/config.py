@@ -169,6 +169,13 @@ class Settings:
         "How long a stopping process waits for its last shipments; the rest stays on disk.",
         _seconds,
     )
+    wait_timeout_s: float = _setting(
+        "OPSLEDGER_WAIT_TIMEOUT_S",
+        5.0,
+        "s",
+        "How long wait=True waits for Postgres before it raises; most commits take 0.1 s.",
+        _seconds,
+    )
     broker_timeout_s: float = _setting(
         "OPSLEDGER_BROKER_TIMEOUT_S",
         0.25,

@@ -1,6 +1,7 @@
 """Every exception of Opsledger; the docstring of each is its message."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,14 @@ class QueryTimeout(OpsledgerError):
 
 class SpoolFull(OpsledgerError):
     """The spool of this host has reached its bound; the record was not kept."""
+
+
+class NotYetCommitted(OpsledgerError, TimeoutError):
+    """Postgres has not confirmed the record in time; it waits on disk and will be shipped."""
+
+    def __init__(self, record_id: UUID) -> None:
+        super().__init__()
+        self.record_id = record_id
 
 
 class ProviderError(OpsledgerError):

@@ -34,6 +34,15 @@ class Shipment:
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    """Where the records of a shipment lie."""
+
+    segment: Segment
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolStatus:
     """What lies in the folder: files, bytes, and seconds since the oldest file was last written."""
 
@@ -57,17 +66,24 @@ class Spool:
         self._lock = threading.Lock()
         self._segments: deque[Segment] = deque()
         self._current: Segment | None = None
-        self._taken: dict[UUID, Segment] = {}
+        self._taken: dict[UUID, _Run] = {}
         self._used = 0
         self._used_at = float("-inf")
         _guard_forks(self)
 
-    def append(self, payload: bytes, *, reserved: bool = False) -> None:
+    def append(
+        self,
+        payload: bytes,
+        *,
+        reserved: bool = False,
+        receipt: threading.Event | None = None,
+    ) -> None:
         """Keep one record on disk; returns once the kernel has it.
 
         Args:
             payload: the encoded record.
             reserved: whether it may use the reserve beyond the bound.
+            receipt: set once Postgres has the record, if this process is the one to learn it.
 
         Raises:
             SpoolFull: the bound is reached; the record was not kept.
@@ -81,6 +97,8 @@ class Spool:
                 self._segments.append(self._current)
             self._current.append(payload)
             self._used += size
+            if receipt is not None:
+                self._current.receipts.append((self._current.size, receipt))
 
     def take(self, rows_max: int) -> Shipment | None:
         """The oldest records not yet handed out, at most `rows_max`; None if there are none."""
@@ -96,11 +114,11 @@ class Spool:
     def forget(self, shipment_id: UUID) -> None:
         """Drop a shipment that Postgres holds; the disk space follows file by file."""
         with self._lock:
-            segment = self._taken.pop(shipment_id, None)
-            if segment is None:
+            run = self._taken.pop(shipment_id, None)
+            if run is None:
                 return
-            segment.open_runs -= 1
-            self._tidy(segment)
+            run.segment.confirm(run.start, run.end)
+            self._tidy(run.segment)
 
     def adopt(self) -> int:
         """Take over the files of dead processes; returns how many."""
@@ -163,11 +181,12 @@ class Spool:
             raise SpoolFull(f"The spool of this host has reached its bound of {room} bytes")
 
     def _take_from(self, segment: Segment, rows_max: int) -> Shipment:
-        run = segment.read(segment.taken, rows_max=rows_max, bytes_max=SHIPMENT_BYTES_MAX)
+        start = segment.taken
+        run = segment.read(start, rows_max=rows_max, bytes_max=SHIPMENT_BYTES_MAX)
         shipment = Shipment(uuid4(), tuple(run.payloads))
         segment.taken = run.end
         segment.open_runs += 1
-        self._taken[shipment.id] = segment
+        self._taken[shipment.id] = _Run(segment, start, run.end)
         return shipment
 
     def _tidy(self, segment: Segment) -> None:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ class Segment:
     """A locked spool file; whoever has one owns its records.
 
     `size` counts whole frames only, in bytes; `taken` is the offset up to which records were
-    handed out; `open_runs` counts the runs handed out and not yet confirmed.
+    handed out; `open_runs` counts the runs handed out and not yet confirmed; `receipts` are those
+    who wait for a record to be confirmed, each with the offset behind it.
     """
 
     def __init__(self, path: Path, descriptor: int, size: int) -> None:
@@ -45,6 +47,7 @@ class Segment:
         self.size = size
         self.taken = 0
         self.open_runs = 0
+        self.receipts: list[tuple[int, threading.Event]] = []
         self._descriptor = descriptor
 
     @classmethod
@@ -119,6 +122,16 @@ class Segment:
             if not payloads:
                 raise DamagedSegment(f"no whole frame at byte {start}")
         return FrameRun(payloads, start + end)
+
+    def confirm(self, start: int, end: int) -> None:
+        """Note that the records from `start` to `end` are in Postgres, and tell who waits."""
+        self.open_runs -= 1
+        if not self.receipts:
+            return
+        for behind, receipt in self.receipts:
+            if start < behind <= end:
+                receipt.set()
+        self.receipts = [item for item in self.receipts if not start < item[0] <= end]
 
     def empty(self) -> None:
         """Forget all records and start again at the beginning of the same file."""
