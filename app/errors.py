@@ -65,6 +65,10 @@ class SpoolFull(OpsledgerError):
     """The spool of this host has reached its bound; the record was not kept."""
 
 
+class NotDurable(OpsledgerError):
+    """The disk did not confirm the record: it is kept, but a power failure could still lose it."""
+
+
 class NotYetCommitted(OpsledgerError, TimeoutError):
     """Postgres has not confirmed the record in time; it waits on disk and will be shipped."""
 

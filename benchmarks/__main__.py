@@ -8,11 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import capture, integrity, outage, persist
+from . import capture, durability, integrity, outage, persist
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "capture": capture.run,
+    "durability": durability.run,
     "integrity": integrity.run,
     "outage": outage.run,
     "persist": persist.run,

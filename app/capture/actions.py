@@ -37,7 +37,8 @@ def log_action(
         execution_time_ms: duration in milliseconds, 0 or more.
         operation_id: what joins the attempts and the outcome of one operation.
         terms: wait=True (with timeout_s) to return once Postgres has committed the record,
-            on_full="raise" to be told where there is no room for it; see TermsGiven.
+            durable=True to survive a power failure, on_full="raise" to be told where there is no
+            room for it; see TermsGiven.
 
     Returns:
         The record's id, a UUIDv7.
@@ -46,6 +47,7 @@ def log_action(
         InvalidRecord: names the field and the rule it breaks. Nothing else is ever raised without
             terms: a record that cannot be kept is counted and logged.
         NotYetCommitted: waited in vain; the record is on this host's disk and will be shipped.
+        NotDurable: it is kept, but the disk did not confirm it.
         SpoolFull: on terms only; the record was not kept.
     """
     return current_recorder().record_action(

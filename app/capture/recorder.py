@@ -24,7 +24,7 @@ from ..domain.records import (
     action_record,
     audit_record,
 )
-from ..errors import InvalidRecord, NotYetCommitted, SpoolFull
+from ..errors import InvalidRecord, NotDurable, NotYetCommitted, SpoolFull
 from ..spool import Spool
 from ..telemetry import CAPTURED, LOST, get_logger
 from .terms import Terms, TermsGiven
@@ -86,7 +86,7 @@ class Recorder:
 
         Raises:
             InvalidRecord: names the field and the rule it breaks.
-            SpoolFull, NotYetCommitted: as the terms say.
+            SpoolFull, NotDurable, NotYetCommitted: as the terms say.
         """
         allowed = self._allowed_types(values["action_type"])
         return self._record(
@@ -109,7 +109,7 @@ class Recorder:
 
         Raises:
             InvalidRecord: names the field and the rule it breaks.
-            SpoolFull, NotYetCommitted: as the terms say.
+            SpoolFull, NotDurable, NotYetCommitted: as the terms say.
         """
         return self._record(Kind.AUDIT, values, audit_record, terms)
 
@@ -125,11 +125,16 @@ class Recorder:
         record: Record,
         context: RequestContext | None,
         receipt: threading.Event | None = None,
+        durable: bool = False,
     ) -> None:
+        reserved = record.kind is Kind.AUDIT
         try:
-            whole = completed(record, context) if context else record
-            self.spool.append(encode(whole), reserved=record.kind is Kind.AUDIT, receipt=receipt)
+            line = encode(completed(record, context) if context else record)
+            self.spool.append(line, reserved=reserved, receipt=receipt, durable=durable)
             CAPTURED.labels(record.kind.value).inc()
+        except NotDurable:
+            CAPTURED.labels(record.kind.value).inc()
+            raise
         except Exception as error:
             reason = "spool_full" if isinstance(error, SpoolFull) else "append_failed"
             _count_loss(record.kind, record.id, reason, error)
@@ -145,10 +150,11 @@ class Recorder:
         """Append a record at once, and keep to what its caller asks."""
         receipt = threading.Event() if terms.wait else None
         try:
-            self._append(record, self._context_so_far(), receipt)
+            self._append(record, self._context_so_far(), receipt, terms.durable)
         except OSError as error:
             raise SpoolFull(f"The disk of this host did not take the record: {error}") from error
-        self._tell()
+        finally:
+            self._tell()
         if receipt is not None and not self._wait(receipt, terms.timeout_s):
             raise NotYetCommitted(record.id)
 

@@ -12,11 +12,14 @@ class TermsGiven(TypedDict, total=False):
 
     wait: return once Postgres has committed the record, else raise NotYetCommitted.
     timeout_s: the longest wait, in seconds; by the settings if not given.
+    durable: return once the record is on the platter, whatever OPSLEDGER_SPOOL_FSYNC says, else
+        raise NotDurable.
     on_full: "shed" counts and logs a record for which there is no room, "raise" raises SpoolFull.
     """
 
     wait: bool
     timeout_s: float | None
+    durable: bool
     on_full: Literal["shed", "raise"]
 
 
@@ -26,6 +29,7 @@ class Terms:
 
     wait: bool = False
     timeout_s: float | None = None
+    durable: bool = False
     on_full: Literal["shed", "raise"] = "shed"
 
     def __post_init__(self) -> None:
@@ -37,4 +41,4 @@ class Terms:
     @property
     def usual(self) -> bool:
         """Whether nothing more is asked than that the record be kept."""
-        return not self.wait and self.on_full == "shed"
+        return not self.wait and not self.durable and self.on_full == "shed"

@@ -90,7 +90,7 @@ class Shipper:
         self._epoch: bytes | None = None
         self._broker = Backoff()
         self._database = Backoff()
-        self._adopt_at = self._asked_at = 0.0
+        self._adopt_at = self._asked_at = self._sync_at = 0.0
         self._start_lock = threading.Lock()
         self._step_lock = threading.Lock()
         self._wake = threading.Event()
@@ -209,6 +209,9 @@ class Shipper:
         if self._in_flight and now >= self._asked_at + pause:
             self._asked_at = now
             self._ask_database(self._collect_receipts)
+        if now >= self._sync_at:  # last: what was confirmed by now needs no sync
+            self._sync_at = now + self._settings.spool_sync_interval_s
+            self._spool.sync()
 
     def _send_new(self) -> None:
         while not self._broker.waiting and len(self._in_flight) < self._settings.inflight_max:
