@@ -58,6 +58,16 @@ def _level(text: str) -> str:
     return word
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return word
+
+    return read
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -144,6 +154,20 @@ class Settings:
         "Size at which a process starts a new spool file; small enough to re-ship after a crash.",
         _whole(1),
     )
+    spool_fsync: str = _setting(
+        "OPSLEDGER_SPOOL_FSYNC",
+        "interval",
+        "off, interval, always",
+        "When records reach the platter; a kill never loses one, a power failure may (0007).",
+        _one_of("off", "interval", "always"),
+    )
+    spool_sync_interval_s: float = _setting(
+        "OPSLEDGER_SPOOL_SYNC_INTERVAL_S",
+        1.0,
+        "s",
+        "With `interval`: what a power failure can cost of records not yet in Postgres.",
+        _seconds,
+    )
     batch_rows_max: int = _setting(
         "OPSLEDGER_BATCH_ROWS_MAX",
         500,
@@ -177,6 +201,13 @@ class Settings:
         3.0,
         "s",
         "How long a stopping process waits for its last shipments; the rest stays on disk.",
+        _seconds,
+    )
+    wait_timeout_s: float = _setting(
+        "OPSLEDGER_WAIT_TIMEOUT_S",
+        5.0,
+        "s",
+        "How long wait=True waits for Postgres before it raises; most commits take 0.1 s.",
         _seconds,
     )
     broker_timeout_s: float = _setting(

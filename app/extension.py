@@ -62,6 +62,7 @@ class Opsledger:
             payload_bytes_max=self.settings.payload_bytes_max,
             notify=self.shipper.notify,
             learn=self._learn_action_types,
+            wait=self.shipper.await_receipt,
         )
         app.extensions[EXTENSION] = self
         set_process_recorder(self.recorder)

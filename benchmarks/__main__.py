@@ -8,13 +8,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import capture, delay, drain, integrity, outage, persist, throughput
+from . import capture, delay, drain, durability, integrity, outage, persist, throughput
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "capture": capture.run,
     "delay": delay.run,
     "drain": drain.run,
+    "durability": durability.run,
     "integrity": integrity.run,
     "outage": outage.run,
     "persist": persist.run,

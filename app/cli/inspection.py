@@ -1,4 +1,4 @@
-"""flask partitions, spool, dead-letters, doctor: how things stand."""
+"""flask partitions, spool, doctor: how things stand."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ from flask.cli import AppGroup, with_appcontext
 
 from ..errors import StoreUnavailable
 from ..pipeline.maintenance import ensure_partitions
-from ..store.inspection import count_rows, list_dead_letters, migration_revision
+from ..store.inspection import count_rows, migration_revision
 from ..store.partitions import list_partitions
 from ..store.session import Database
 from ..worker import broker_answers
@@ -15,7 +15,6 @@ from .support import extension, maintaining, print_table, settings
 
 partitions = AppGroup("partitions", help="List partitions and make them ahead.")
 spool = AppGroup("spool", help="Look at this host's spool, and ship it.")
-dead_letters = AppGroup("dead-letters", help="Look at records that could not be stored.")
 
 
 @partitions.command("list")
@@ -56,15 +55,6 @@ def ship_spool(timeout: float) -> None:
     if not extension().shipper.flush(timeout):
         raise click.ClickException("Some records still wait on disk; is a worker running?")
     click.echo("Nothing of dead processes waits on this host's disk")
-
-
-@dead_letters.command("list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-def show_dead_letters(limit: int) -> None:
-    """List the newest dead letters with their reasons."""
-    with maintaining() as session:
-        rows = list_dead_letters(session, limit)
-    print_table(("ID", "TIME", "KIND", "TENANT", "REASON"), rows)
 
 
 @click.command("doctor")

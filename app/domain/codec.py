@@ -6,6 +6,7 @@ is. Values come back equal: integers of any size and floats keep their value.
 
 import json
 import re
+from collections.abc import Callable
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -14,7 +15,15 @@ from uuid import UUID
 import orjson
 
 from .identity import EPOCH, is_record_id
-from .records import ActionRecord, ActionStatus, AuditRecord, Kind, Record
+from .records import (
+    ActionRecord,
+    ActionStatus,
+    AuditRecord,
+    Kind,
+    Record,
+    action_record,
+    audit_record,
+)
 
 # The cells that a worker looks at come first; those that may be long come last.
 COLUMNS: dict[Kind, tuple[str, ...]] = {
@@ -29,6 +38,11 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
     ),
 }
 JSON_COLUMNS = frozenset({"request_payload", "response_data", "metadata", "changes"})
+PARSERS: dict[str, Callable[[str], Any]] = {  # of the columns that no record is without
+    **dict.fromkeys(("id", "tenant_id"), UUID),
+    "status": ActionStatus,
+    "execution_time_ms": int,
+}
 LETTERS = {Kind.ACTION: "a", Kind.AUDIT: "u"}
 KINDS = {letter: kind for kind, letter in LETTERS.items()}
 
@@ -118,7 +132,7 @@ def decode(line: bytes) -> Record:
     Raises:
         ValueError: the line is not a record of a known kind.
     """
-    letter, *cells = line.decode().split("\t")
+    letter, *cells = _decoded(line).split("\t")
     kind = KINDS.get(letter)
     if kind is None or len(cells) != len(COLUMNS[kind]):
         raise ValueError("not a record: no such kind, or not as many cells as it has")
@@ -128,17 +142,35 @@ def decode(line: bytes) -> Record:
         raise ValueError(f"not a record: {error}") from error
 
 
+def check(line: bytes) -> None:
+    """Refuse a line whose record breaks a rule of its kind; the platform's own are not known here.
+
+    Raises:
+        ValueError: names the field and the rule it breaks.
+    """
+    record = decode(line)
+    values = {name: getattr(record, name) for name in COLUMNS[record.kind]}
+    if isinstance(record, ActionRecord):
+        action_record(values, action_types=(record.action_type,))
+    else:
+        audit_record(values)
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8: {error.reason} at byte {error.start}") from error
+
+
 def _record(kind: Kind, cells: dict[str, str]) -> Record:
     moment = cells.pop("created_at")
-    values = {name: _value(name, cell) for name, cell in cells.items()}
-    values["id"], values["tenant_id"] = UUID(values["id"]), UUID(values["tenant_id"])
+    values = {name: _parsed(name, cell) for name, cell in cells.items()}
     if not is_record_id(values["id"]) or moment != _moment(values["id"]):
         raise ValueError(f"id: {values['id']} is not a UUIDv7 of {moment}")
     values["metadata"] = values["metadata"] or {}
     if kind is Kind.AUDIT:
         return AuditRecord(**values)
-    values["status"] = ActionStatus(values["status"])
-    values["execution_time_ms"] = int(values["execution_time_ms"])
     return ActionRecord(**values)
 
 
@@ -153,11 +185,21 @@ def _json(value: Any) -> str:
     return dump_json(value).decode().replace("\\", "\\\\")
 
 
+def _parsed(name: str, cell: str) -> Any:
+    try:
+        return _value(name, cell)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
 def _value(name: str, cell: str) -> Any:
-    if cell == NULL:
+    parse = PARSERS.get(name)
+    if cell == NULL and parse is None:
         return None
     text = ESCAPED.sub(lambda found: PLAIN[found[0]], cell)
-    return json.loads(text) if name in JSON_COLUMNS else text
+    if name in JSON_COLUMNS:
+        return json.loads(text)
+    return text if parse is None else parse(text)
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from uuid_utils.compat import uuid7
 
-from ..domain.codec import Head, read_head
+from ..domain.codec import LETTERS, Head, check, read_head
 from ..domain.records import Kind
 from ..domain.summary import summarize
 from ..errors import StoreUnavailable
@@ -35,6 +35,7 @@ RecordKey = tuple[Kind, str, str]  # kind, tenant and id: an id alone could be a
 DAY_CHARS = 10  # of a created_at: 2026-11-23
 
 Insert = Callable[["_Work", LedgerWriter, str, Kind, list[Head]], None]
+Settle = Callable[[LedgerWriter, list[DeadLetter]], None]
 
 
 @dataclass(slots=True)
@@ -64,18 +65,7 @@ class _Work:
 
     def kill(self, head: Head, reason: str) -> None:
         """Set a record aside."""
-        letter = "a" if head.kind is Kind.ACTION else "u"
-        payload = f"{letter}\t{head.row}".encode()
-        tenant_id, record_id = _uuid(head.tenant_id), _uuid(head.id)
-        self.dead.append(
-            DeadLetter(
-                payload=payload,
-                reason=reason,
-                tenant_id=tenant_id,
-                kind=head.kind,
-                record_id=record_id,
-            )
-        )
+        self.dead.append(_letter(head, reason))
 
 
 class Persister:
@@ -91,41 +81,65 @@ class Persister:
         Raises:
             StoreUnavailable: nothing was committed; deliver the shipment again.
         """
-        heads, broken = _read(body)
-        groups = self._by_partition(heads)
         with PERSIST_SECONDS.time():
+            work, outcome = self._deliver(
+                shipment_id, body, lambda writer, dead: writer.bury(dead, shipment_id)
+            )
+        _report(work, outcome, shipment_id)
+        return outcome
+
+    def retry(self, letter_id: int, line: bytes) -> Outcome:
+        """Try a dead letter again: its record is stored and the letter gone, in one commit, or it
+        stays a letter, with the reason of this time.
+
+        Raises:
+            LookupError: the letter is gone; nothing was stored.
+            StoreUnavailable: nothing was committed.
+        """
+        return self._deliver(
+            uuid4(), line, lambda writer, dead: writer.answer_letter(letter_id, dead)
+        )[1]
+
+    def _deliver(self, shipment_id: UUID, body: bytes, settle: Settle) -> tuple[_Work, Outcome]:
+        heads, broken = _read(body)
+        try:
             try:
-                return self._commit(shipment_id, groups, broken, _copy)
-            except (AlreadyStored, Unstorable):
-                return self._commit(shipment_id, groups, broken, _insert_carefully)
-            except PartitionMissing as error:
-                self._partitions.forget()
-                raise StoreUnavailable from error
+                return self._commit(shipment_id, heads, broken, _copy, settle)
+            except (AlreadyStored, Unstorable, ValueError):
+                # Seldom, so that there is time for a closer look, which also names what is wrong.
+                sound, refused = _sound(heads)
+                dead = [*broken, *refused]
+                return self._commit(shipment_id, sound, dead, _insert_carefully, settle)
+        except PartitionMissing as error:
+            self._partitions.forget()
+            raise StoreUnavailable from error
 
     def _commit(
         self,
         shipment_id: UUID,
-        groups: dict[tuple[str, Kind], list[Head]],
-        broken: list[DeadLetter],
+        heads: list[Head],
+        dead: list[DeadLetter],
         insert: Insert,
-    ) -> Outcome:
-        work = _Work(dead=list(broken))
-        count = sum(map(len, groups.values()))
+        settle: Settle,
+    ) -> tuple[_Work, Outcome]:
+        work = _Work(dead=list(dead))
+        groups = self._by_partition(heads)
         with self._database.unrestricted_unsafe() as session:
             writer = LedgerWriter(session)
-            tenants = {head.tenant_id for heads in groups.values() for head in heads}
-            arrival = writer.receive(shipment_id, tenants)
+            arrival = writer.receive(shipment_id, {head.tenant_id for head in heads})
             if not arrival.new:
-                return Outcome(duplicates=count)
-            for (partition, kind), heads in sorted(groups.items()):
-                known = _known(heads, arrival.tenant_ids, work)
+                return _Work(), Outcome(duplicates=len(heads) + len(dead))
+            for (partition, kind), group in sorted(groups.items()):
+                known = _known(group, arrival.tenant_ids, work)
                 if known:
                     insert(work, writer, partition, kind, known)
-            writer.bury(work.dead, shipment_id)
+            settle(writer, work.dead)
             batches = _batches(work)
             if batches:
                 writer.add_batches(batches)
-        return _report(work, count + len(broken), shipment_id)
+        outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead))
+        outcome.duplicates = len(heads) + len(dead) - outcome.inserted - outcome.dead
+        return work, outcome
 
     def _by_partition(self, heads: list[Head]) -> dict[tuple[str, Kind], list[Head]]:
         groups: dict[tuple[str, Kind], list[Head]] = defaultdict(list)
@@ -163,15 +177,59 @@ def _insert_carefully(
 def _read(body: bytes) -> tuple[list[Head], list[DeadLetter]]:
     heads: dict[RecordKey, Head] = {}
     broken: list[DeadLetter] = []
-    for line in body.split(b"\n"):
+    try:
+        lines = body.decode().split("\n")
+    except UnicodeDecodeError:
+        lines, broken = _readable(body)
+    for line in lines:
         try:
-            head = read_head(line.decode())
-            _day(head.created_at[:DAY_CHARS])
+            head = read_head(line)
         except ValueError as error:
-            broken.append(DeadLetter(payload=line, reason=str(error)))
+            broken.append(DeadLetter(payload=line.encode(), reason=str(error)))
             continue
         heads.setdefault((head.kind, head.tenant_id, head.id), head)
     return list(heads.values()), broken
+
+
+def _readable(body: bytes) -> tuple[list[str], list[DeadLetter]]:
+    """The lines that are text; nothing of the others is put right in silence."""
+    lines: list[str] = []
+    broken: list[DeadLetter] = []
+    for line in body.split(b"\n"):
+        try:
+            lines.append(line.decode())
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: {error.reason} at byte {error.start}"
+            broken.append(DeadLetter(payload=line, reason=reason))
+    return lines, broken
+
+
+def _sound(heads: list[Head]) -> tuple[list[Head], list[DeadLetter]]:
+    """The heads of records that keep the rules of their kind, and letters of those that do not."""
+    sound: list[Head] = []
+    refused: list[DeadLetter] = []
+    for head in heads:
+        try:
+            check(_line(head))
+        except ValueError as error:
+            refused.append(_letter(head, str(error)))
+        else:
+            sound.append(head)
+    return sound, refused
+
+
+def _line(head: Head) -> bytes:
+    return f"{LETTERS[head.kind]}\t{head.row}".encode()
+
+
+def _letter(head: Head, reason: str) -> DeadLetter:
+    return DeadLetter(
+        payload=_line(head),
+        reason=reason,
+        tenant_id=_uuid(head.tenant_id),
+        kind=head.kind,
+        record_id=_uuid(head.id),
+    )
 
 
 def _known(heads: list[Head], tenant_ids: frozenset[str], work: _Work) -> list[Head]:
@@ -202,9 +260,7 @@ def _batches(work: _Work) -> list[Batch]:
     ]
 
 
-def _report(work: _Work, count: int, shipment_id: UUID) -> Outcome:
-    outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead))
-    outcome.duplicates = count - outcome.inserted - outcome.dead
+def _report(work: _Work, outcome: Outcome, shipment_id: UUID) -> None:
     for name in ("inserted", "duplicates", "dead"):
         PERSISTED.labels(name).inc(getattr(outcome, name))
     for letter in work.dead:
@@ -214,7 +270,6 @@ def _report(work: _Work, count: int, shipment_id: UUID) -> Outcome:
             record=str(letter.record_id),
             shipment=str(shipment_id),
         )
-    return outcome
 
 
 @lru_cache(maxsize=64)

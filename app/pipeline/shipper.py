@@ -17,6 +17,7 @@ from ..spool import Shipment, Spool
 from ..telemetry import SHIPMENTS, get_logger
 
 CONFIRM_INTERVAL_S = 0.1  # between two looks at the shipments table
+HURRY_INTERVAL_S = 0.01  # the same while a caller waits for its record
 ADOPT_INTERVAL_S = 5.0  # between two looks for files of dead processes
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
@@ -94,11 +95,13 @@ class Shipper:
         self._epoch: bytes | None = None
         self._broker = Backoff()
         self._database = Backoff()
-        self._adopt_at = self._confirm_at = 0.0
+        self._adopt_at = self._asked_at = self._sync_at = 0.0
         self._start_lock = threading.Lock()
         self._step_lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()  # set while there are awaited receipts, and at the end
+        self._awaited: set[threading.Event] = set()
         self._thread: threading.Thread | None = None
         self._made_in = os.getpid()
         self._runs_in = 0
@@ -120,9 +123,24 @@ class Shipper:
                 self._in_flight = {}
                 self._step_lock = threading.Lock()
                 self._wake, self._stopping = threading.Event(), threading.Event()
+                self._hurry, self._awaited = threading.Event(), set()
             thread = threading.Thread(target=self._run, name="opsledger-shipper", daemon=True)
             thread.start()  # may fail; then the next record tries again
             self._thread, self._runs_in = thread, os.getpid()
+
+    def await_receipt(self, receipt: threading.Event, timeout_s: float | None = None) -> bool:
+        """Wait until the spool confirms a record, shipping it without delay; whether it did.
+
+        Args:
+            timeout_s: the longest wait, in seconds; by the settings if not given.
+        """
+        self._awaited.add(receipt)
+        self._hurry.set()
+        self._wake.set()
+        try:
+            return receipt.wait(self._settings.wait_timeout_s if timeout_s is None else timeout_s)
+        finally:
+            self._awaited.discard(receipt)
 
     def flush(self, timeout_s: float) -> bool:
         """Ship and await confirmation in this thread; returns whether nothing is left unconfirmed.
@@ -147,6 +165,7 @@ class Shipper:
             grace_s: in seconds; by the settings if not given.
         """
         self._stopping.set()
+        self._hurry.set()
         self._wake.set()
         grace = self._settings.flush_grace_s if grace_s is None else grace_s
         flushed = self.flush(grace) if self._spool.pending else True
@@ -161,10 +180,19 @@ class Shipper:
         interval = self._settings.flush_interval_ms / 1000
         while not self._stopping.is_set():
             # In flight: keep looking for receipts. Idle: sleep until a record or an orphan comes.
-            self._wake.wait(interval if self._spool.pending else ADOPT_INTERVAL_S)
+            pace = HURRY_INTERVAL_S if self._awaited else interval
+            self._wake.wait(pace if self._spool.pending else ADOPT_INTERVAL_S)
             self._wake.clear()
-            self._stopping.wait(interval)  # company for the record that woke us
+            self._hurry.wait(interval)  # company for the record that woke us
             self._step_safely()
+            self._calm_down()
+
+    def _calm_down(self) -> None:
+        """Go back to the usual pace once nobody waits."""
+        if not self._awaited and not self._stopping.is_set():
+            self._hurry.clear()
+            if self._awaited or self._stopping.is_set():  # came in between
+                self._hurry.set()
 
     def _step_safely(self, wait_s: float = -1) -> None:
         lock = self._step_lock
@@ -187,9 +215,13 @@ class Shipper:
             self._ask_database(self._learn)
         self._send_new()
         self._send_again(now)
-        if self._in_flight and now >= self._confirm_at:
-            self._confirm_at = now + CONFIRM_INTERVAL_S
+        pause = HURRY_INTERVAL_S if self._awaited else CONFIRM_INTERVAL_S
+        if self._in_flight and now >= self._asked_at + pause:
+            self._asked_at = now
             self._ask_database(self._collect_receipts)
+        if now >= self._sync_at:  # last: what was confirmed by now needs no sync
+            self._sync_at = now + self._settings.spool_sync_interval_s
+            self._spool.sync()
 
     def _send_new(self) -> None:
         while not self._broker.waiting and len(self._in_flight) < self._settings.inflight_max:

@@ -18,6 +18,7 @@ def open_spool(settings: Settings) -> Spool:
         bytes_max=settings.spool_bytes_max,
         reserve_bytes=settings.spool_reserve_bytes,
         segment_bytes_max=settings.segment_bytes_max,
+        fsync=settings.spool_fsync,
     )
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid4, uuid7
 
-from ..errors import SpoolFull
+from ..errors import NotDurable, SpoolFull
 from ..telemetry import QUARANTINED, get_logger
 from .segment import FRAME_HEADER, SUFFIX, DamagedSegment, Segment
 
@@ -34,6 +34,15 @@ class Shipment:
 
 
 @dataclass(frozen=True, slots=True)
+class _Run:
+    """Where the records of a shipment lie."""
+
+    segment: Segment
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class SpoolStatus:
     """What lies in the folder: files, bytes, and seconds since the oldest file was last written."""
 
@@ -44,12 +53,26 @@ class SpoolStatus:
 
 
 class Spool:
-    """This process's door to the spool folder; safe between threads and across forks."""
+    """This process's door to the spool folder; safe between threads and across forks.
+
+    Args:
+        bytes_max: bound of the folder, over all processes of the host.
+        reserve_bytes: what reserved records may use beyond it.
+        segment_bytes_max: size at which a new file is started.
+        fsync: "always" before an append returns, "interval" when `sync` is called, or "off".
+    """
 
     def __init__(
-        self, folder: Path, *, bytes_max: int, reserve_bytes: int, segment_bytes_max: int
+        self,
+        folder: Path,
+        *,
+        bytes_max: int,
+        reserve_bytes: int,
+        segment_bytes_max: int,
+        fsync: str = "off",
     ) -> None:
         self.folder = folder
+        self._fsync = fsync
         self._bytes_max = bytes_max
         self._reserve_bytes = reserve_bytes
         self._segment_bytes_max = segment_bytes_max
@@ -57,30 +80,55 @@ class Spool:
         self._lock = threading.Lock()
         self._segments: deque[Segment] = deque()
         self._current: Segment | None = None
-        self._taken: dict[UUID, Segment] = {}
+        self._taken: dict[UUID, _Run] = {}
         self._used = 0
         self._used_at = float("-inf")
         _guard_forks(self)
 
-    def append(self, payload: bytes, *, reserved: bool = False) -> None:
+    def append(
+        self,
+        payload: bytes,
+        *,
+        reserved: bool = False,
+        receipt: threading.Event | None = None,
+        durable: bool = False,
+    ) -> None:
         """Keep one record on disk; returns once the kernel has it.
 
         Args:
             payload: the encoded record.
             reserved: whether it may use the reserve beyond the bound.
+            receipt: set once Postgres has the record, if this process is the one to learn it.
+            durable: return only once it is on the platter, whatever the spool does usually.
 
         Raises:
             SpoolFull: the bound is reached; the record was not kept.
             OSError: the disk refused it; the record was not kept.
+            NotDurable: it was kept, and was to be durable, but the disk did not confirm that.
         """
         size = FRAME_HEADER.size + len(payload)
         with self._lock:
             self._check_room(size, reserved)
-            if self._current is None or self._current.size >= self._segment_bytes_max:
-                self._current = Segment.create(self.folder / f"{uuid7().hex}{SUFFIX}")
-                self._segments.append(self._current)
-            self._current.append(payload)
+            segment = self._current
+            if segment is None or segment.size >= self._segment_bytes_max:
+                segment = self._current = Segment.create(self.folder / f"{uuid7().hex}{SUFFIX}")
+                self._segments.append(segment)
+            segment.append(payload)
             self._used += size
+            if receipt is not None:
+                segment.receipts.append((segment.size, receipt))
+            mark = segment.written
+        if (durable or self._fsync == "always") and not _synced(segment, mark) and durable:
+            raise NotDurable
+
+    def sync(self) -> None:
+        """Bring to the platter what waits and is not there yet, unless that is switched off."""
+        if self._fsync == "off":
+            return
+        with self._lock:
+            waiting = [(item, item.written) for item in self._segments if not item.finished]
+        for segment, mark in waiting:
+            _synced(segment, mark)
 
     def take(self, rows_max: int) -> Shipment | None:
         """The oldest records not yet handed out, at most `rows_max`; None if there are none."""
@@ -96,11 +144,11 @@ class Spool:
     def forget(self, shipment_id: UUID) -> None:
         """Drop a shipment that Postgres holds; the disk space follows file by file."""
         with self._lock:
-            segment = self._taken.pop(shipment_id, None)
-            if segment is None:
+            run = self._taken.pop(shipment_id, None)
+            if run is None:
                 return
-            segment.open_runs -= 1
-            self._tidy(segment)
+            run.segment.confirm(run.start, run.end)
+            self._tidy(run.segment)
 
     def adopt(self) -> int:
         """Take over the files of dead processes; returns how many."""
@@ -149,7 +197,7 @@ class Spool:
     def after_fork(self) -> None:
         """A child must not hold its parent's locks: they would outlive the parent."""
         for segment in self._segments:
-            segment.close()
+            segment.abandon()
         self._lock = threading.Lock()  # the parent's may be held by a thread that is not here
         self._let_go()
 
@@ -163,11 +211,12 @@ class Spool:
             raise SpoolFull(f"The spool of this host has reached its bound of {room} bytes")
 
     def _take_from(self, segment: Segment, rows_max: int) -> Shipment:
-        run = segment.read(segment.taken, rows_max=rows_max, bytes_max=SHIPMENT_BYTES_MAX)
+        start = segment.taken
+        run = segment.read(start, rows_max=rows_max, bytes_max=SHIPMENT_BYTES_MAX)
         shipment = Shipment(uuid4(), tuple(run.payloads))
         segment.taken = run.end
         segment.open_runs += 1
-        self._taken[shipment.id] = segment
+        self._taken[shipment.id] = _Run(segment, start, run.end)
         return shipment
 
     def _tidy(self, segment: Segment) -> None:
@@ -205,6 +254,15 @@ class Spool:
         with self._lock:
             self._segments.appendleft(segment)
         return True
+
+
+def _synced(segment: Segment, mark: int) -> bool:
+    try:
+        segment.sync(mark)
+    except OSError:
+        log.exception("spool file not synced", file=segment.path.name)
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

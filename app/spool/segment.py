@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import struct
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..telemetry import get_logger
 FRAME_HEADER = struct.Struct("<II")  # payload length in bytes, CRC-32 of the payload
 FRAME_BYTES_MAX = 4 * 1024 * 1024  # sanity bound: a longer length is damage, not a record
 SUFFIX = ".seg"
+
+sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
 log = get_logger(__name__)
 
@@ -37,7 +40,9 @@ class Segment:
     """A locked spool file; whoever has one owns its records.
 
     `size` counts whole frames only, in bytes; `taken` is the offset up to which records were
-    handed out; `open_runs` counts the runs handed out and not yet confirmed.
+    handed out; `open_runs` counts the runs handed out and not yet confirmed; `receipts` are those
+    who wait for a record to be confirmed, each with the offset behind it; `written` counts the
+    bytes of frames ever written to it, in this process, or found when it was adopted.
     """
 
     def __init__(self, path: Path, descriptor: int, size: int) -> None:
@@ -45,6 +50,12 @@ class Segment:
         self.size = size
         self.taken = 0
         self.open_runs = 0
+        self.receipts: list[tuple[int, threading.Event]] = []
+        self.written = size
+        self._synced = 0  # of `written`
+        self._named = False  # whether the folder was synced since the file has its name
+        self._sync_lock = threading.Lock()
+        self._closed = False
         self._descriptor = descriptor
 
     @classmethod
@@ -104,6 +115,25 @@ class Segment:
             os.ftruncate(self._descriptor, self.size)
             raise
         self.size += len(frame)
+        self.written += len(frame)
+
+    def sync(self, mark: int) -> None:
+        """Bring everything up to a mark of `written` to the platter.
+
+        Who comes while another syncs waits for it; one of those then syncs for all of them.
+
+        Raises:
+            OSError: the disk did not confirm it.
+        """
+        with self._sync_lock:
+            if self._closed or self._synced >= mark:
+                return
+            reached = self.written  # before the sync: what is written during it is not covered
+            sync_data(self._descriptor)
+            if not self._named:
+                sync_folder(self.path.parent)
+                self._named = True
+            self._synced = reached
 
     def read(self, start: int, *, rows_max: int, bytes_max: int) -> FrameRun:
         """Whole frames from `start` on: at least one, at most `rows_max` within `bytes_max`.
@@ -120,6 +150,16 @@ class Segment:
                 raise DamagedSegment(f"no whole frame at byte {start}")
         return FrameRun(payloads, start + end)
 
+    def confirm(self, start: int, end: int) -> None:
+        """Note that the records from `start` to `end` are in Postgres, and tell who waits."""
+        self.open_runs -= 1
+        if not self.receipts:
+            return
+        for behind, receipt in self.receipts:
+            if start < behind <= end:
+                receipt.set()
+        self.receipts = [item for item in self.receipts if not start < item[0] <= end]
+
     def empty(self) -> None:
         """Forget all records and start again at the beginning of the same file."""
         os.ftruncate(self._descriptor, 0)
@@ -132,7 +172,23 @@ class Segment:
 
     def close(self) -> None:
         """Release the lock; the records stay for whoever adopts the file."""
-        os.close(self._descriptor)
+        with self._sync_lock:  # a sync under way must not find another file under its number
+            self._closed = True
+            os.close(self._descriptor)
+
+    def abandon(self) -> None:
+        """Let go of a parent's file in its child, where a thread that held a lock is not."""
+        self._sync_lock = threading.Lock()
+        self.close()
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the platter."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _cut_torn_end(descriptor: int, size: int, path: Path) -> None:

@@ -21,15 +21,15 @@ from ..domain.records import Kind
 from .columns import DEFINITIONS, WRITTEN
 from .models import DeadLetterRow, ShipmentRow
 
+REASON_CHARS_MAX = 1000  # it is for people; the bytes are beside it
+COPIED_COLUMN = re.compile(r"^COPY \w+, line \d+, column (\w+)", re.MULTILINE)
+
 UNSTORABLE = (  # SQLSTATE classes 22, 23 and 54: about the data, whatever is tried again
     psycopg2.DataError,
     psycopg2.IntegrityError,
     psycopg2.errors.ProgramLimitExceeded,
     psycopg2.errors.StatementTooComplex,
 )
-REASON_CHARS_MAX = 1_000
-COLUMN = re.compile(r", column (\w+)")
-
 # One statement, since each costs a round trip: note the arrival, and look for the tenants.
 RECEIVE = """
     WITH arrived AS (INSERT INTO shipments (id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING id)
@@ -51,6 +51,10 @@ ADD_BATCHES = """
 
 class Unstorable(Exception):
     """Postgres refuses these records for what they hold; repeating cannot help."""
+
+
+class LetterGone(LookupError):
+    """The dead letter is not there any more."""
 
 
 class AlreadyStored(Exception):
@@ -165,11 +169,26 @@ class LedgerWriter:
         """Keep records that cannot be stored, with their bytes and reasons."""
         for letter in letters:
             values = {name: getattr(letter, name) for name in DeadLetter.__slots__}
-            values["reason"] = _storable(letter.reason)[:REASON_CHARS_MAX]
+            values["reason"] = _storable(letter.reason)
             # Inline: the worker may add dead letters and not read them, not even their new id.
             self._session.execute(
                 insert(DeadLetterRow).values(**values, shipment_id=shipment_id).inline()
             )
+
+    def answer_letter(self, letter_id: int, dead: Sequence[DeadLetter]) -> None:
+        """Delete a letter whose record is stored; one that is dead again gets its new reason.
+
+        Raises:
+            LetterGone: somebody else deleted it; nothing of this transaction may stay.
+        """
+        if dead:
+            reason = _storable(dead[0].reason)
+            statement = "UPDATE dead_letters SET reason = %s WHERE id = %s"
+            self._cursor.execute(statement, (reason, letter_id))
+        else:
+            self._cursor.execute("DELETE FROM dead_letters WHERE id = %s", (letter_id,))
+        if self._cursor.rowcount != 1:
+            raise LetterGone
 
     def _copy(self, table: str, kind: Kind, lines: str) -> None:
         self._cursor.copy_expert(f"COPY {table} ({WRITTEN[kind]}) FROM STDIN", io.StringIO(lines))
@@ -188,17 +207,16 @@ def _translated() -> Iterator[None]:
 
 
 def _reason(error: psycopg2.Error) -> str:
-    """What Postgres has against the data, in one line, with the column if it names one."""
-    column = COLUMN.search(error.diag.context or "")
-    # The detail of an integrity error is the whole row, which the dead letter holds anyway.
-    detail = error.diag.message_detail if isinstance(error, psycopg2.DataError) else None
-    parts = (column.group(1) if column else None, error.diag.message_primary, detail)
-    return ": ".join(part for part in parts if part)
+    """What Postgres says, with the column where it tells; its details may quote the payload."""
+    column = COPIED_COLUMN.search(error.diag.context or "")
+    message = error.diag.message_primary or str(error).split("\n")[0]
+    return f"{column[1]}: {message}" if column else message
 
 
 def _storable(reason: str) -> str:
     """A reason may quote the very characters that the record was refused for."""
-    return reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    safe = reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+    return safe[:REASON_CHARS_MAX]
 
 
 def confirmed_shipments(session: Session, shipment_ids: list[UUID]) -> set[UUID]:

@@ -1,7 +1,4 @@
-"""Questions of the operator: what is there, and what could not be stored."""
-
-from datetime import datetime
-from uuid import UUID
+"""Questions of the operator: what is there."""
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
@@ -22,21 +19,3 @@ def count_rows(session: Session) -> dict[str, int]:
         model.__tablename__: session.execute(select(func.count()).select_from(model)).scalar_one()
         for model in COUNTED
     }
-
-
-def list_dead_letters(
-    session: Session, limit: int
-) -> list[tuple[int, datetime, str | None, UUID | None, str]]:
-    """The newest dead letters: id, time, kind, tenant, reason."""
-    statement = (
-        select(
-            DeadLetterRow.id,
-            DeadLetterRow.created_at,
-            DeadLetterRow.kind,
-            DeadLetterRow.tenant_id,
-            DeadLetterRow.reason,
-        )
-        .order_by(DeadLetterRow.id.desc())
-        .limit(limit)
-    )
-    return [tuple(row) for row in session.execute(statement)]  # type: ignore[misc]

@@ -41,7 +41,7 @@ Part of the contract, so not settings: a page has at most 1,000 rows (a trail 50
 offset at most 10,000, recent failures look back at most 1,440 minutes, an operation shows at most
 1,000 records of each kind; names have up to 100 characters, identifiers 255, error messages 16,384
 (cut with a mark); payloads are kept to a depth of 64.
-"""  # noqa: E501 - as the document wraps it
+"""
 
 
 def render() -> str:

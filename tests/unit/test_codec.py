@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.domain.codec import COLUMNS, decode, dump_json, encode, read_head
+from app.domain.codec import COLUMNS, check, decode, dump_json, encode, read_head
 from app.domain.records import Kind
 from tests.support.samples import action, audit
 
@@ -84,3 +84,27 @@ def test_a_line_that_is_no_record_is_a_value_error(line: bytes) -> None:
     """The worker makes a dead letter of it; any other exception would stop its neighbours."""
     with pytest.raises(ValueError):  # noqa: PT011 - the class is the promise
         decode(line)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"execution_time_ms": "99999999999"}, "execution_time_ms: must be from 0"),
+        ({"provider_name": "x" * 101}, "provider_name: must have 1 to 100 characters"),
+        ({"provider_name": "a\x00"}, "provider_name: must not contain NUL"),
+        ({"request_payload": "{"}, "request_payload: "),
+        ({"metadata": "[1]"}, "metadata: must be an object"),
+        ({"status": "\\N"}, "status: "),
+        ({"tenant_id": "7"}, "tenant_id: badly formed"),
+    ],
+)
+def test_a_line_that_breaks_a_rule_is_told_by_its_field(cells: dict[str, str], said: str) -> None:
+    """Which is what the dead letter says of it."""
+    with pytest.raises(ValueError, match=said):
+        check(_line(**cells))
+
+
+def test_a_line_that_keeps_the_rules_passes() -> None:
+    """Of both kinds; whether the platform has the action type is not known here."""
+    check(encode(audit()))
+    check(_line(action_type="billing_charge"))
