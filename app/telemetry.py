@@ -17,7 +17,7 @@ METRICS: dict[str, str] = {
     "opsledger_shipments_total": "Shipments by outcome: published, failed, confirmed, resent.",
     "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicate, dead.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
-    "opsledger_quarantined_total": "Spool files set aside because their middle was damaged.",
+    "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
 

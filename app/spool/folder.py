@@ -16,8 +16,10 @@ from uuid import UUID
 from uuid_utils.compat import uuid4, uuid7
 
 from ..errors import NotDurable, SpoolFull
-from ..telemetry import QUARANTINED, get_logger
-from .segment import FRAME_HEADER, SUFFIX, DamagedSegment, Segment
+from ..telemetry import get_logger
+from .frames import FRAME_HEADER
+from .inspection import SpoolStatus, spool_status
+from .segment import SUFFIX, FrameRun, Segment
 
 SHIPMENT_BYTES_MAX = 1024 * 1024  # of one broker message; records are bounded well below
 USAGE_SECONDS = 1.0  # how stale the folder's size may be; the bound is not a razor
@@ -40,16 +42,6 @@ class _Run:
     segment: Segment
     start: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class SpoolStatus:
-    """What lies in the folder: files, bytes, and seconds since the oldest file was last written."""
-
-    segments: int
-    bytes: int
-    oldest_age_s: float
-    quarantined: int
 
 
 class Spool:
@@ -134,11 +126,9 @@ class Spool:
         """The oldest records not yet handed out, at most `rows_max`; None if there are none."""
         with self._lock:
             for segment in tuple(self._segments):
-                if segment.taken < segment.size:
-                    try:
-                        return self._take_from(segment, rows_max)
-                    except DamagedSegment as error:
-                        self._drop(segment, error)
+                shipment = self._take_from(segment, rows_max)
+                if shipment is not None:
+                    return shipment
         return None
 
     def forget(self, shipment_id: UUID) -> None:
@@ -163,17 +153,7 @@ class Spool:
 
     def status(self) -> SpoolStatus:
         """What lies in the folder, of all processes of this host."""
-        sizes, ages = [], [0.0]
-        for path in self.folder.glob(f"*{SUFFIX}"):
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                continue
-            sizes.append(stat.st_size)
-            if stat.st_size:
-                ages.append(max(0.0, time.time() - stat.st_mtime))
-        quarantined = sum(1 for _ in self.folder.glob("*.damaged"))
-        return SpoolStatus(len(sizes), sum(sizes), max(ages), quarantined)
+        return spool_status(self.folder)
 
     @property
     def pending(self) -> bool:
@@ -210,13 +190,22 @@ class Spool:
         if self._used + size > room:
             raise SpoolFull(f"The spool of this host has reached its bound of {room} bytes")
 
-    def _take_from(self, segment: Segment, rows_max: int) -> Shipment:
-        start = segment.taken
-        run = segment.read(start, rows_max=rows_max, bytes_max=SHIPMENT_BYTES_MAX)
+    def _take_from(self, segment: Segment, rows_max: int) -> Shipment | None:
+        while (start := segment.taken) < segment.size:
+            run = segment.read(start, rows_max=rows_max, bytes_max=SHIPMENT_BYTES_MAX)
+            if run.payloads:
+                return self._hand_out(segment, run)
+            segment.skip_damage()
+            if segment is self._current:  # it may be shorter than we know: write to another
+                self._current = None
+            self._tidy(segment)
+        return None
+
+    def _hand_out(self, segment: Segment, run: FrameRun) -> Shipment:
         shipment = Shipment(uuid4(), tuple(run.payloads))
+        self._taken[shipment.id] = _Run(segment, segment.taken, run.end)
         segment.taken = run.end
         segment.open_runs += 1
-        self._taken[shipment.id] = _Run(segment, start, run.end)
         return shipment
 
     def _tidy(self, segment: Segment) -> None:
@@ -229,20 +218,9 @@ class Spool:
             segment.remove()
         self._used_at = float("-inf")
 
-    def _drop(self, segment: Segment, error: DamagedSegment) -> None:
-        """Go on without a file that was damaged while this process held it."""
-        _set_aside(segment.path, error)
-        segment.close()
-        self._segments.remove(segment)
-        if segment is self._current:
-            self._current = None
-
     def _adopt(self, path: Path) -> bool:
         try:
             segment = Segment.adopt(path)
-        except DamagedSegment as error:
-            _set_aside(path, error)
-            return False
         except OSError as error:
             log.warning("spool file cannot be adopted", file=path.name, error=repr(error))
             return False
@@ -270,16 +248,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
-
-
-def _set_aside(path: Path, error: DamagedSegment) -> None:
-    """Keep a damaged file out of the way, for people to look at."""
-    try:
-        path.rename(path.with_suffix(".damaged"))
-    except FileNotFoundError:  # another process was faster
-        return
-    QUARANTINED.inc()
-    log.error("spool file set aside", file=path.name, reason=str(error))
 
 
 def _guard_forks(spool: Spool) -> None:
