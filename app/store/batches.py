@@ -30,6 +30,15 @@ UNSTORABLE = (  # SQLSTATE classes 22, 23 and 54: about the data, whatever is tr
     psycopg2.errors.ProgramLimitExceeded,
     psycopg2.errors.StatementTooComplex,
 )
+# A worker that froze or vanished inside its transaction must not hold others up: its locks are a
+# tenant's and a shipment's. Sent with RECEIVE, since each statement costs a round trip.
+IDLE_S_MAX = 30  # in a transaction; a worker that is alive is back within milliseconds
+LOCK_WAIT_S_MAX = 10  # then the shipment goes back to the queue
+LIMITS = """
+    SET LOCAL idle_in_transaction_session_timeout = '{idle}s'; SET LOCAL lock_timeout = '{lock}s';
+    SET LOCAL tcp_keepalives_idle = 10; SET LOCAL tcp_keepalives_interval = 5;
+    SET LOCAL tcp_keepalives_count = 3;
+"""
 # One statement, since each costs a round trip: note the arrival, and look for the tenants.
 RECEIVE = """
     WITH arrived AS (INSERT INTO shipments (id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING id)
@@ -108,9 +117,10 @@ class LedgerWriter:
     def receive(self, shipment_id: UUID, tenant_ids: Iterable[str]) -> Arrival:
         """Note the shipment as arrived, and look for its tenants.
 
-        A second delivery at the same time waits here until the first has committed.
+        A second delivery at the same time waits here until the first has committed, but not long.
         """
-        self._cursor.execute(RECEIVE, (str(shipment_id), list(tenant_ids)))
+        limits = LIMITS.format(idle=IDLE_S_MAX, lock=LOCK_WAIT_S_MAX)
+        self._cursor.execute(limits + RECEIVE, (str(shipment_id), list(tenant_ids)))
         new, found = self._cursor.fetchone()
         return Arrival(new, frozenset(found))
 

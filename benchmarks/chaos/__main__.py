@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from benchmarks.support import Bench, servers
 
-from .faults import FAULTS, Step, chosen, plan
+from .faults import FAULTS, Step, chosen, plan, thaw_all
 from .load import Load
 from .stack import Stack
 from .verdict import Ledger, Verdict
@@ -81,6 +81,7 @@ def run(bench: Bench, steps: list[Step], rate: float) -> dict[str, Any]:
         left = stack.spool_bytes()
     finally:
         _ignore_interrupts()
+        thaw_all(stack)
         ledger.close()
         if load is not None:
             load.stop()

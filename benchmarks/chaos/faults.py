@@ -95,6 +95,19 @@ def _kill_worker(stack: Stack, pick: int) -> None:
     process.send(pid, signal.SIGKILL)
 
 
+def _end_worker(stack: Stack, pick: int) -> None:
+    """As a deployment does."""
+    process.send(stack.pid(WORKERS[pick % len(WORKERS)]), signal.SIGTERM)
+
+
+def _freeze_worker(stack: Stack, pick: int) -> None:
+    _freeze(stack.pid(WORKERS[pick % len(WORKERS)]))
+
+
+def _thaw_worker(stack: Stack, pick: int) -> None:
+    _thaw(stack.pid(WORKERS[pick % len(WORKERS)]))
+
+
 def _kill_beat(stack: Stack, _: int) -> None:
     process.send(stack.pid("beat"), signal.SIGKILL)
 
@@ -124,6 +137,14 @@ def _thaw(pid: int | None) -> None:
         process.send(one, signal.SIGCONT)
 
 
+def thaw_all(stack: Stack) -> None:
+    """Let everything run that may be frozen, so that it can be stopped in good order."""
+    programs = [program.process for program in stack.programs.values()]
+    pids = [started.pid for started in programs if started is not None]
+    for pid in [stack.broker.pid, stack.postgres.pid, *pids]:
+        _thaw(pid)
+
+
 SHORT, AWAY, FROZEN, BAD_LINK = (0.5, 2.0), (1.0, 4.0), (FREEZE_S, FREEZE_S), (1.0, 4.0)
 
 FAULTS = (
@@ -135,6 +156,8 @@ FAULTS = (
     ),
     Fault("web-master-kill", "web", SHORT, _kill_master, _web_back),
     Fault("worker-kill", "worker", SHORT, _kill_worker),
+    Fault("worker-term", "worker", SHORT, _end_worker),
+    Fault("worker-freeze", "worker", FROZEN, _freeze_worker, _thaw_worker),
     Fault("beat-kill", "beat", SHORT, _kill_beat),
     Fault(
         "broker-kill", "broker", AWAY, lambda s, _: s.broker.kill(), lambda s, _: s.broker.start()

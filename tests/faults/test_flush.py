@@ -30,9 +30,8 @@ def test_an_emptied_broker_costs_no_record_and_little_time() -> None:
         database = Database.connect(bench.env["DATABASE_URL"])
         spool = open_spool(settings)
         with maintenance.unrestricted_unsafe() as session:
-            tenant_id = session.execute(
-                text("SELECT id FROM tenants WHERE slug = 'demo'")
-            ).scalar_one()
+            demo = text("SELECT id FROM tenants WHERE slug = 'demo'")
+            tenant_id = session.execute(demo).scalar_one()
         for _ in range(RECORDS):
             spool.append(encode(action(tenant_id)))
         shipper = open_shipper(spool, database, settings)
