@@ -27,7 +27,8 @@ def run(smoke: bool) -> dict[str, float]:
         plain = psycopg2.connect(owner.render_as_string(hide_password=False))
         with plain.cursor() as cursor:
             cursor.execute(
-                f"CREATE TABLE bare ({DEFINITIONS[Kind.ACTION]}, PRIMARY KEY (tenant_id, created_at, id))"
+                f"CREATE TABLE bare ({DEFINITIONS[Kind.ACTION]},"
+                " PRIMARY KEY (tenant_id, created_at, id))"
             )
         plain.commit()
         database = Database.connect(bench.env["WORKER_DATABASE_URL"])

@@ -1,18 +1,19 @@
 """Persisting: one shipment becomes rows, exactly once, in one transaction.
 
-A record that can never be stored goes to the dead letters with its reason; its neighbours commit.
+A record that can never be stored goes to the dead letters with its reason, one whose time has left
+the hot window to the late records; its neighbours commit.
 """
 
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from ..domain.codec import Head, read_head
+from ..domain.codec import Head, line_time, read_head
 from ..domain.records import Kind
 from ..domain.summary import summarize
 from ..errors import StoreUnavailable
@@ -41,6 +42,28 @@ class Outcome:
     inserted: int = 0
     duplicates: int = 0
     dead: int = 0
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Shipment:
+    """What arrived: records by partition, late ones, and lines that are no records."""
+
+    id: UUID
+    groups: dict[tuple[str, Kind], list[Head]]
+    late: list[Head]
+    broken: list[DeadLetter]
+
+    @property
+    def count(self) -> int:
+        """The records that can be told apart."""
+        return sum(map(len, self.groups.values())) + len(self.late)
+
+    @property
+    def tenant_ids(self) -> set[str]:
+        """Whose records they are."""
+        found = {head.tenant_id for heads in self.groups.values() for head in heads}
+        return found | {head.tenant_id for head in self.late}
 
 
 @dataclass(slots=True)
@@ -49,6 +72,7 @@ class _Work:
 
     inserted: list[Head] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    late: int = 0
     batch_ids: dict[BatchKey, UUID] = field(default_factory=dict)
 
     def lines(self, kind: Kind, heads: list[Head]) -> str:
@@ -61,12 +85,10 @@ class _Work:
 
     def kill(self, head: Head, reason: str) -> None:
         """Set a record aside."""
-        letter = "a" if head.kind is Kind.ACTION else "u"
-        payload = f"{letter}\t{head.row}".encode()
         tenant_id, record_id = _uuid(head.tenant_id), _uuid(head.id)
         self.dead.append(
             DeadLetter(
-                payload=payload,
+                payload=head.line,
                 reason=reason,
                 tenant_id=tenant_id,
                 kind=head.kind,
@@ -76,11 +98,24 @@ class _Work:
 
 
 class Persister:
-    """Commits shipments to Postgres, as the worker role."""
+    """Commits shipments to Postgres, as the worker role.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        hot_days: the age, in days, past which a record is late; None if none ever is.
+        clock: tells the present time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        hot_days: int | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._database = database
         self._partitions = Partitions(database)
+        self._hot_days = hot_days
+        self._clock = clock
 
     def persist(self, shipment_id: UUID, body: bytes) -> Outcome:
         """Commit the records of a shipment, one a line; harmless to repeat.
@@ -89,40 +124,44 @@ class Persister:
             StoreUnavailable: nothing was committed; deliver the shipment again.
         """
         heads, broken = _read(body)
-        groups = self._by_partition(heads)
+        hot, late = self._by_age(heads)
+        shipment = _Shipment(shipment_id, self._by_partition(hot), late, broken)
         with PERSIST_SECONDS.time():
             try:
-                return self._commit(shipment_id, groups, broken, _copy)
+                return self._commit(shipment, _copy)
             except (AlreadyStored, Unstorable):
-                return self._commit(shipment_id, groups, broken, _insert_carefully)
+                return self._commit(shipment, _insert_carefully)
             except PartitionMissing as error:
                 self._partitions.forget()
                 raise StoreUnavailable from error
 
-    def _commit(
-        self,
-        shipment_id: UUID,
-        groups: dict[tuple[str, Kind], list[Head]],
-        broken: list[DeadLetter],
-        insert: Insert,
-    ) -> Outcome:
-        work = _Work(dead=list(broken))
-        count = sum(map(len, groups.values()))
+    def _commit(self, shipment: _Shipment, insert: Insert) -> Outcome:
+        work = _Work(dead=list(shipment.broken))
         with self._database.unrestricted_unsafe() as session:
             writer = LedgerWriter(session)
-            tenants = {head.tenant_id for heads in groups.values() for head in heads}
-            arrival = writer.receive(shipment_id, tenants)
+            arrival = writer.receive(shipment.id, shipment.tenant_ids)
             if not arrival.new:
-                return Outcome(duplicates=count)
-            for (partition, kind), heads in sorted(groups.items()):
+                return Outcome(duplicates=shipment.count)
+            for (partition, kind), heads in sorted(shipment.groups.items()):
                 known = _known(heads, arrival.tenant_ids, work)
                 if known:
                     insert(work, writer, partition, kind, known)
-            writer.bury(work.dead, shipment_id)
+            late = _known(shipment.late, arrival.tenant_ids, work)
+            if late:
+                _set_aside(work, writer, shipment.id, late)
+            writer.bury(work.dead, shipment.id)
             batches = _batches(work)
             if batches:
                 writer.add_batches(batches)
-        return _report(work, count + len(broken), shipment_id)
+        return _report(work, shipment)
+
+    def _by_age(self, heads: list[Head]) -> tuple[list[Head], list[Head]]:
+        """The hot records and the late ones, told apart before any partition is made."""
+        if self._hot_days is None:
+            return heads, []
+        edge = line_time(self._clock() - timedelta(days=self._hot_days))
+        late = [head for head in heads if head.created_at < edge]
+        return [head for head in heads if head.created_at >= edge] if late else heads, late
 
     def _by_partition(self, heads: list[Head]) -> dict[tuple[str, Kind], list[Head]]:
         groups: dict[tuple[str, Kind], list[Head]] = defaultdict(list)
@@ -154,11 +193,26 @@ def _insert_carefully(
         _insert_carefully(work, writer, partition, kind, heads[:half])
         _insert_carefully(work, writer, partition, kind, heads[half:])
         return
-    work.inserted += [head for head in heads if head.id in new]
+    work.inserted += [head for head in heads if (head.tenant_id, head.id) in new]
+
+
+def _set_aside(work: _Work, writer: LedgerWriter, shipment_id: UUID, heads: list[Head]) -> None:
+    """Keep late records, halving around what Postgres refuses; in the order of their key, so that
+    two workers never wait for each other.
+    """
+    try:
+        work.late += writer.set_aside(sorted(heads, key=_identity), shipment_id)
+    except Unstorable as error:
+        if len(heads) == 1:
+            work.kill(heads[0], str(error))
+            return
+        half = len(heads) // 2
+        _set_aside(work, writer, shipment_id, heads[:half])
+        _set_aside(work, writer, shipment_id, heads[half:])
 
 
 def _read(body: bytes) -> tuple[list[Head], list[DeadLetter]]:
-    heads: dict[str, Head] = {}
+    heads: dict[tuple[str, Kind, str], Head] = {}
     broken: list[DeadLetter] = []
     for line in body.decode("utf-8", "replace").split("\n"):
         try:
@@ -166,8 +220,13 @@ def _read(body: bytes) -> tuple[list[Head], list[DeadLetter]]:
         except ValueError as error:
             broken.append(DeadLetter(payload=line.encode(), reason=str(error)))
             continue
-        heads.setdefault(head.id, head)
+        # Callers may choose ids, so another tenant's record or one of the other kind may share it.
+        heads.setdefault(_identity(head), head)
     return list(heads.values()), broken
+
+
+def _identity(head: Head) -> tuple[str, Kind, str]:
+    return head.tenant_id, head.kind, head.id
 
 
 def _known(heads: list[Head], tenant_ids: frozenset[str], work: _Work) -> list[Head]:
@@ -198,17 +257,18 @@ def _batches(work: _Work) -> list[Batch]:
     ]
 
 
-def _report(work: _Work, count: int, shipment_id: UUID) -> Outcome:
-    outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead))
-    outcome.duplicates = count - outcome.inserted - outcome.dead
-    for name in ("inserted", "duplicates", "dead"):
+def _report(work: _Work, shipment: _Shipment) -> Outcome:
+    outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead), late=work.late)
+    arrived = shipment.count + len(shipment.broken)
+    outcome.duplicates = arrived - outcome.inserted - outcome.dead - outcome.late
+    for name in ("inserted", "duplicates", "dead", "late"):
         PERSISTED.labels(name).inc(getattr(outcome, name))
     for letter in work.dead:
         log.error(
             "dead letter",
             reason=letter.reason,
             record=str(letter.record_id),
-            shipment=str(shipment_id),
+            shipment=str(shipment.id),
         )
     return outcome
 

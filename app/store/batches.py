@@ -4,6 +4,7 @@ The steps are safe to repeat: a shipment is received once, a record inserted onc
 """
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from ..domain.codec import dump_json
+from ..domain.codec import Head, dump_json
 from ..domain.records import Kind
 from .columns import DEFINITIONS, WRITTEN
 from .models import DeadLetterRow, ShipmentRow
@@ -26,6 +27,9 @@ UNSTORABLE = (  # SQLSTATE classes 22, 23 and 54: about the data, whatever is tr
     psycopg2.errors.ProgramLimitExceeded,
     psycopg2.errors.StatementTooComplex,
 )
+REASON_CHARS_MAX = 1_000
+COLUMN = re.compile(r", column (\w+)")
+
 # One statement, since each costs a round trip: note the arrival, and look for the tenants.
 RECEIVE = """
     WITH arrived AS (INSERT INTO shipments (id) VALUES (%s) ON CONFLICT DO NOTHING RETURNING id)
@@ -37,6 +41,10 @@ RECEIVE = """
 LOCK_TENANTS = """
     SELECT pg_advisory_xact_lock(hashtextextended('log_batches ' || tenant, 0))
     FROM (SELECT unnest(%s) AS tenant ORDER BY 1) AS tenants
+"""
+SET_ASIDE = """
+    INSERT INTO late_records (tenant_id, kind, id, created_at, payload, shipment_id)
+    VALUES %s ON CONFLICT DO NOTHING
 """
 ADD_BATCHES = """
     INSERT INTO log_batches
@@ -94,7 +102,8 @@ class LedgerWriter:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._cursor: Any = session.connection().connection.cursor()
+        self._connection = session.connection()
+        self._cursor: Any = self._connection.connection.cursor()
 
     def receive(self, shipment_id: UUID, tenant_ids: Iterable[str]) -> Arrival:
         """Note the shipment as arrived, and look for its tenants.
@@ -116,23 +125,45 @@ class LedgerWriter:
         with _translated():
             self._copy(partition, kind, lines)
 
-    def insert_missing(self, partition: str, kind: Kind, lines: str) -> set[str]:
-        """Insert the rows that are not there, and go on from before it if it fails; the new ids.
+    def insert_missing(self, partition: str, kind: Kind, lines: str) -> set[tuple[str, str]]:
+        """Insert the rows that are not there, and go on from before it if it fails.
+
+        Returns:
+            The tenant and id of each that was not there yet.
 
         Raises:
             Unstorable: Postgres refuses one of them; none was inserted.
             PartitionMissing: the partition does not exist; nothing was inserted.
         """
-        with _translated(), self._session.begin_nested():
+        # A savepoint of the connection: the session would make its own only at its first statement,
+        # and these go by the cursor.
+        with _translated(), self._connection.begin_nested():
             self._cursor.execute(f"CREATE TEMP TABLE arrived ({DEFINITIONS[kind]}) ON COMMIT DROP")
             self._copy("arrived", kind, lines)
             self._cursor.execute(
                 f"INSERT INTO {partition} ({WRITTEN[kind]}) SELECT {WRITTEN[kind]} FROM arrived"  # noqa: S608
-                " ORDER BY tenant_id, id ON CONFLICT DO NOTHING RETURNING id::text"
+                " ORDER BY tenant_id, id ON CONFLICT DO NOTHING RETURNING tenant_id::text, id::text"
             )
-            inserted = {row[0] for row in self._cursor}
+            inserted = set(self._cursor)
             self._cursor.execute("DROP TABLE arrived")
         return inserted
+
+    def set_aside(self, heads: Sequence[Head], shipment_id: UUID) -> int:
+        """Keep late records as they came, each once.
+
+        Returns:
+            How many were not there yet.
+
+        Raises:
+            Unstorable: Postgres refuses one of them; none was kept.
+        """
+        values = [
+            (head.tenant_id, head.kind.value, head.id, head.created_at, head.line, str(shipment_id))
+            for head in heads
+        ]
+        with _translated(), self._connection.begin_nested():
+            execute_values(self._cursor, SET_ASIDE, values, page_size=len(values))
+        return int(self._cursor.rowcount)
 
     def add_batches(self, batches: Sequence[Batch]) -> None:
         """Write the batch rows, last in the transaction; their tenants are held to by key."""
@@ -155,7 +186,11 @@ class LedgerWriter:
         """Keep records that cannot be stored, with their bytes and reasons."""
         for letter in letters:
             values = {name: getattr(letter, name) for name in DeadLetter.__slots__}
-            self._session.execute(insert(DeadLetterRow).values(**values, shipment_id=shipment_id))
+            values["reason"] = _storable(letter.reason)[:REASON_CHARS_MAX]
+            # Inline: the worker may add dead letters and not read them, not even their new id.
+            self._session.execute(
+                insert(DeadLetterRow).values(**values, shipment_id=shipment_id).inline()
+            )
 
     def _copy(self, table: str, kind: Kind, lines: str) -> None:
         self._cursor.copy_expert(f"COPY {table} ({WRITTEN[kind]}) FROM STDIN", io.StringIO(lines))
@@ -170,7 +205,21 @@ def _translated() -> Iterator[None]:
     except psycopg2.errors.UndefinedTable as error:
         raise PartitionMissing from error
     except UNSTORABLE as error:
-        raise Unstorable(str(error).split("\n")[0]) from error
+        raise Unstorable(_reason(error)) from error
+
+
+def _reason(error: psycopg2.Error) -> str:
+    """What Postgres has against the data, in one line, with the column if it names one."""
+    column = COLUMN.search(error.diag.context or "")
+    # The detail of an integrity error is the whole row, which the dead letter holds anyway.
+    detail = error.diag.message_detail if isinstance(error, psycopg2.DataError) else None
+    parts = (column.group(1) if column else None, error.diag.message_primary, detail)
+    return ": ".join(part for part in parts if part)
+
+
+def _storable(reason: str) -> str:
+    """A reason may quote the very characters that the record was refused for."""
+    return reason.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def confirmed_shipments(session: Session, shipment_ids: list[UUID]) -> set[UUID]:

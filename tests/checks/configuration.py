@@ -31,8 +31,8 @@ These are read by the command lines of the Procfile, not by the code.
 ## Several roles, one database
 
 With the URLs of all four roles, what serves queries cannot write, what writes cannot read, and only
-the maintenance role sees all tenants. With `DATABASE_URL` alone, that role serves for all: if it owns
-the tables, row-level security does not bind it, and what separates tenants is the query's own
+the maintenance role sees all tenants. With `DATABASE_URL` alone, that role serves for all: if it
+owns the tables, row-level security does not bind it, and what separates tenants is the query's own
 condition alone. A warning in the log says so at every start.
 
 ## Fixed limits

@@ -72,9 +72,9 @@ def audit(tenant_id: UUID, *, at: datetime | None = None, **values: Any) -> Audi
     return AuditRecord(**{**defaults, **values, "tenant_id": tenant_id})
 
 
-def lines_of(*records: Record) -> str:
-    """A shipment's text: JSON, one record a line."""
-    return b"\n".join(encode(record) for record in records).decode()
+def lines_of(*records: Record) -> bytes:
+    """A shipment's bytes: one record a line."""
+    return b"\n".join(encode(record) for record in records)
 
 
 def eventually(check: Callable[[], bool], within_s: float = WAIT_S) -> None:
@@ -122,7 +122,10 @@ def next_page(response: Any) -> str | None:
 def follow(reader: "Inhabitant", path: str) -> Iterator[list[dict[str, Any]]]:
     """Every page of a list, from a path on along the Link header to its end."""
     at: str | None = path
+    visited: set[str] = set()
     while at is not None:
+        assert at not in visited, "a link that leads in a circle"
+        visited.add(at)
         response = reader.get(at)
         assert response.status_code == 200, response.get_data(as_text=True)[:2000]
         yield response.json
