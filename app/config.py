@@ -224,6 +224,13 @@ class Settings:
         "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
         _whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
     )
+    hot_days: int = _setting(
+        "OPSLEDGER_HOT_DAYS",
+        90,
+        "days",
+        "Age past which an arriving record is set aside in late_records; its week may be archived.",
+        _whole(1),
+    )
     query_timeout_s: float = _setting(
         "OPSLEDGER_QUERY_TIMEOUT_S",
         10.0,

@@ -15,7 +15,8 @@ METRICS: dict[str, str] = {
     "opsledger_captured_total": "Records appended to the spool, by kind.",
     "opsledger_lost_total": "Records that could not be kept, by kind and reason. Alert on any.",
     "opsledger_shipments_total": "Shipments by outcome: published, failed, confirmed, resent.",
-    "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicate, dead.",
+    "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicates, dead,"
+    " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }

@@ -34,7 +34,7 @@ class Runtime:
     @cached_property
     def persister(self) -> Persister:
         """Commits shipments."""
-        return Persister(self.database)
+        return Persister(self.database, hot_days=self.settings.hot_days)
 
     @cached_property
     def parcels(self) -> Parcels:

@@ -7,14 +7,14 @@ is. Values come back equal: integers of any size and floats keep their value.
 import json
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 
-from .identity import EPOCH, is_record_id
+from .identity import EPOCH, first_id_at, is_record_id
 from .records import (
     ActionRecord,
     ActionStatus,
@@ -91,6 +91,11 @@ def encode(record: Record) -> bytes:
     return "\t".join((*head, *cells, metadata)).encode()
 
 
+def line_time(moment: datetime) -> str:
+    """A moment (from 1970 on) as lines write created_at; such texts sort as their times do."""
+    return _moment(first_id_at(moment))
+
+
 class Head(NamedTuple):
     """What a worker looks at of a line, each as the text it is in the line.
 
@@ -106,6 +111,11 @@ class Head(NamedTuple):
     status: str
     execution_time_ms: str
     row: str
+
+    @property
+    def line(self) -> bytes:
+        """The whole line, as it came."""
+        return f"{LETTERS[self.kind]}\t{self.row}".encode()
 
 
 def read_head(line: str) -> Head:

@@ -1,18 +1,19 @@
 """Persisting: one shipment becomes rows, exactly once, in one transaction.
 
-A record that can never be stored goes to the dead letters with its reason; its neighbours commit.
+A record that can never be stored goes to the dead letters with its reason, one whose time has left
+the hot window to the late records; its neighbours commit.
 """
 
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from uuid import UUID, uuid4
 
 from uuid_utils.compat import uuid7
 
-from ..domain.codec import LETTERS, Head, check, read_head
+from ..domain.codec import Head, line_time
 from ..domain.records import Kind
 from ..domain.summary import summarize
 from ..errors import StoreUnavailable
@@ -27,11 +28,11 @@ from ..store.batches import (
 from ..store.partitions import Partitions
 from ..store.session import Database
 from ..telemetry import PERSIST_SECONDS, PERSISTED, get_logger
+from .shipment import identity, letter_of, look_closer, read_shipment
 
 log = get_logger(__name__)
 
 BatchKey = tuple[str, Kind]
-RecordKey = tuple[Kind, str, str]  # kind, tenant and id: an id alone could be another tenant's
 DAY_CHARS = 10  # of a created_at: 2026-11-23
 
 Insert = Callable[["_Work", LedgerWriter, str, Kind, list[Head]], None]
@@ -45,6 +46,7 @@ class Outcome:
     inserted: int = 0
     duplicates: int = 0
     dead: int = 0
+    late: int = 0
 
 
 @dataclass(slots=True)
@@ -53,6 +55,7 @@ class _Work:
 
     inserted: list[Head] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    late: int = 0
     batch_ids: dict[BatchKey, UUID] = field(default_factory=dict)
 
     def lines(self, kind: Kind, heads: list[Head]) -> str:
@@ -65,15 +68,28 @@ class _Work:
 
     def kill(self, head: Head, reason: str) -> None:
         """Set a record aside."""
-        self.dead.append(_letter(head, reason))
+        self.dead.append(letter_of(head, reason))
 
 
 class Persister:
-    """Commits shipments to Postgres, as the worker role."""
+    """Commits shipments to Postgres, as the worker role.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        hot_days: the age, in days, past which a record is late; None if none ever is.
+        clock: tells the present time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        hot_days: int | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._database = database
         self._partitions = Partitions(database)
+        self._hot_days = hot_days
+        self._clock = clock
 
     def persist(self, shipment_id: UUID, body: bytes) -> Outcome:
         """Commit the records of a shipment, one a line; harmless to repeat.
@@ -101,13 +117,13 @@ class Persister:
         )[1]
 
     def _deliver(self, shipment_id: UUID, body: bytes, settle: Settle) -> tuple[_Work, Outcome]:
-        heads, broken = _read(body)
+        heads, broken = read_shipment(body)
         try:
             try:
                 return self._commit(shipment_id, heads, broken, _copy, settle)
             except (AlreadyStored, Unstorable, ValueError):
                 # Seldom, so that there is time for a closer look, which also names what is wrong.
-                sound, refused = _sound(heads)
+                sound, refused = look_closer(heads)
                 dead = [*broken, *refused]
                 return self._commit(shipment_id, sound, dead, _insert_carefully, settle)
         except PartitionMissing as error:
@@ -123,7 +139,8 @@ class Persister:
         settle: Settle,
     ) -> tuple[_Work, Outcome]:
         work = _Work(dead=list(dead))
-        groups = self._by_partition(heads)
+        hot, late = self._by_age(heads)
+        groups = self._by_partition(hot)
         with self._database.unrestricted_unsafe() as session:
             writer = LedgerWriter(session)
             arrival = writer.receive(shipment_id, {head.tenant_id for head in heads})
@@ -133,13 +150,23 @@ class Persister:
                 known = _known(group, arrival.tenant_ids, work)
                 if known:
                     insert(work, writer, partition, kind, known)
+            _set_aside(work, writer, shipment_id, _known(late, arrival.tenant_ids, work))
             settle(writer, work.dead)
             batches = _batches(work)
             if batches:
                 writer.add_batches(batches)
-        outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead))
-        outcome.duplicates = len(heads) + len(dead) - outcome.inserted - outcome.dead
+        outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead), late=work.late)
+        arrived = len(heads) + len(dead)
+        outcome.duplicates = arrived - outcome.inserted - outcome.dead - outcome.late
         return work, outcome
+
+    def _by_age(self, heads: list[Head]) -> tuple[list[Head], list[Head]]:
+        """The hot records and the late ones, told apart before any partition is made."""
+        if self._hot_days is None:
+            return heads, []
+        edge = line_time(self._clock() - timedelta(days=self._hot_days))
+        late = [head for head in heads if head.created_at < edge]
+        return [head for head in heads if head.created_at >= edge] if late else heads, late
 
     def _by_partition(self, heads: list[Head]) -> dict[tuple[str, Kind], list[Head]]:
         groups: dict[tuple[str, Kind], list[Head]] = defaultdict(list)
@@ -174,62 +201,21 @@ def _insert_carefully(
     work.inserted += [head for head in heads if (head.tenant_id, head.id) in new]
 
 
-def _read(body: bytes) -> tuple[list[Head], list[DeadLetter]]:
-    heads: dict[RecordKey, Head] = {}
-    broken: list[DeadLetter] = []
+def _set_aside(work: _Work, writer: LedgerWriter, shipment_id: UUID, heads: list[Head]) -> None:
+    """Keep late records, halving around what Postgres refuses; in the order of their key, so that
+    two workers never wait for each other.
+    """
+    if not heads:
+        return
     try:
-        lines = body.decode().split("\n")
-    except UnicodeDecodeError:
-        lines, broken = _readable(body)
-    for line in lines:
-        try:
-            head = read_head(line)
-        except ValueError as error:
-            broken.append(DeadLetter(payload=line.encode(), reason=str(error)))
-            continue
-        heads.setdefault((head.kind, head.tenant_id, head.id), head)
-    return list(heads.values()), broken
-
-
-def _readable(body: bytes) -> tuple[list[str], list[DeadLetter]]:
-    """The lines that are text; nothing of the others is put right in silence."""
-    lines: list[str] = []
-    broken: list[DeadLetter] = []
-    for line in body.split(b"\n"):
-        try:
-            lines.append(line.decode())
-        except UnicodeDecodeError as error:
-            reason = f"not UTF-8: {error.reason} at byte {error.start}"
-            broken.append(DeadLetter(payload=line, reason=reason))
-    return lines, broken
-
-
-def _sound(heads: list[Head]) -> tuple[list[Head], list[DeadLetter]]:
-    """The heads of records that keep the rules of their kind, and letters of those that do not."""
-    sound: list[Head] = []
-    refused: list[DeadLetter] = []
-    for head in heads:
-        try:
-            check(_line(head))
-        except ValueError as error:
-            refused.append(_letter(head, str(error)))
-        else:
-            sound.append(head)
-    return sound, refused
-
-
-def _line(head: Head) -> bytes:
-    return f"{LETTERS[head.kind]}\t{head.row}".encode()
-
-
-def _letter(head: Head, reason: str) -> DeadLetter:
-    return DeadLetter(
-        payload=_line(head),
-        reason=reason,
-        tenant_id=_uuid(head.tenant_id),
-        kind=head.kind,
-        record_id=_uuid(head.id),
-    )
+        work.late += writer.set_aside(sorted(heads, key=identity), shipment_id)
+    except Unstorable as error:
+        if len(heads) == 1:
+            work.kill(heads[0], str(error))
+            return
+        half = len(heads) // 2
+        _set_aside(work, writer, shipment_id, heads[:half])
+        _set_aside(work, writer, shipment_id, heads[half:])
 
 
 def _known(heads: list[Head], tenant_ids: frozenset[str], work: _Work) -> list[Head]:
@@ -261,7 +247,7 @@ def _batches(work: _Work) -> list[Batch]:
 
 
 def _report(work: _Work, outcome: Outcome, shipment_id: UUID) -> None:
-    for name in ("inserted", "duplicates", "dead"):
+    for name in ("inserted", "duplicates", "dead", "late"):
         PERSISTED.labels(name).inc(getattr(outcome, name))
     for letter in work.dead:
         log.error(
@@ -275,10 +261,3 @@ def _report(work: _Work, outcome: Outcome, shipment_id: UUID) -> None:
 @lru_cache(maxsize=64)
 def _day(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None

@@ -16,7 +16,7 @@ from psycopg2.extras import execute_values
 from sqlalchemy import insert, select, text
 from sqlalchemy.orm import Session
 
-from ..domain.codec import dump_json
+from ..domain.codec import Head, dump_json
 from ..domain.records import Kind
 from .columns import DEFINITIONS, WRITTEN
 from .models import DeadLetterRow, ShipmentRow
@@ -50,6 +50,10 @@ RECEIVE = """
 LOCK_TENANTS = """
     SELECT pg_advisory_xact_lock(hashtextextended('log_batches ' || tenant, 0))
     FROM (SELECT unnest(%s) AS tenant ORDER BY 1) AS tenants
+"""
+SET_ASIDE = """
+    INSERT INTO late_records (tenant_id, kind, id, created_at, payload, shipment_id)
+    VALUES %s ON CONFLICT DO NOTHING
 """
 ADD_BATCHES = """
     INSERT INTO log_batches
@@ -157,6 +161,23 @@ class LedgerWriter:
             inserted = set(self._cursor)
             self._cursor.execute("DROP TABLE arrived")
         return inserted
+
+    def set_aside(self, heads: Sequence[Head], shipment_id: UUID) -> int:
+        """Keep late records as they came, each once.
+
+        Returns:
+            How many were not there yet.
+
+        Raises:
+            Unstorable: Postgres refuses one of them; none was kept.
+        """
+        values = [
+            (head.tenant_id, head.kind.value, head.id, head.created_at, head.line, str(shipment_id))
+            for head in heads
+        ]
+        with _translated(), self._connection.begin_nested():
+            execute_values(self._cursor, SET_ASIDE, values, page_size=len(values))
+        return int(self._cursor.rowcount)
 
     def add_batches(self, batches: Sequence[Batch]) -> None:
         """Write the batch rows, last in the transaction; their tenants are held to by key."""

@@ -3,9 +3,16 @@
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from .models import ActionLogRow, AuditLogRow, DeadLetterRow, LogBatchRow, TenantRow
+from .models import (
+    ActionLogRow,
+    AuditLogRow,
+    DeadLetterRow,
+    LateRecordRow,
+    LogBatchRow,
+    TenantRow,
+)
 
-COUNTED = (TenantRow, ActionLogRow, AuditLogRow, LogBatchRow, DeadLetterRow)
+COUNTED = (TenantRow, ActionLogRow, AuditLogRow, LogBatchRow, DeadLetterRow, LateRecordRow)
 
 
 def migration_revision(session: Session) -> str:

@@ -5,7 +5,7 @@ its new reason. It finds it by id and still reads no payload.
 from alembic import op
 
 revision = "0010_dead_letters_retry"
-down_revision = "0008_sandbox_contacts"
+down_revision = "0009_late_records"
 branch_labels = None
 depends_on = None
 

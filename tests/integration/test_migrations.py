@@ -297,6 +297,7 @@ GRANTS = {
     "log_batches": {"web": "SELECT", "maintenance": "SELECT", "worker": "INSERT SELECT"},
     "shipments": {"web": "SELECT", "maintenance": "DELETE SELECT", "worker": "INSERT SELECT"},
     "dead_letters": {"maintenance": "DELETE SELECT", "worker": "DELETE INSERT"},
+    "late_records": {"maintenance": "SELECT", "worker": "INSERT"},
     "tenants": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "api_keys": {"maintenance": "INSERT SELECT UPDATE"},
     "action_types": {"web": "SELECT", "worker": "SELECT", "maintenance": "SELECT"},

@@ -36,7 +36,10 @@ POISON: dict[str, tuple[Callable[[UUID], bytes], str]] = {
         "request_payload: unsupported Unicode escape sequence",
     ),
     "NUL in a text": (lambda t: poisoned(action(t), error_message="\x00"), "0x00"),
-    "NUL in a name": (lambda t: poisoned(audit(t), user_id="a\x00"), "user_id: must not contain NUL"),
+    "NUL in a name": (
+        lambda t: poisoned(audit(t), user_id="a\x00"),
+        "user_id: must not contain NUL",
+    ),
     "lone surrogate in a payload": (
         lambda t: poisoned(action(t), response_data=r'["\\ud800"]'),
         "response_data: invalid input syntax for type json",
@@ -69,7 +72,10 @@ POISON: dict[str, tuple[Callable[[UUID], bytes], str]] = {
     "a tenant that is no UUID": (lambda t: poisoned(action(t), tenant_id="acme"), "acme"),
     "an id that is no UUID": (lambda t: poisoned(action(t), id="x" * 14 + "7"), "id"),
     "an id of another version": (lambda t: poisoned(action(t), id=str(uuid4())), "UUIDv7"),
-    "a day that is none": (lambda t: poisoned(action(t), created_at="2026-02-30 00:00"), "2026-02-30"),
+    "a day that is none": (
+        lambda t: poisoned(action(t), created_at="2026-02-30 00:00"),
+        "2026-02-30",
+    ),
     "a time that is none": (lambda t: poisoned(action(t), created_at="2026-02-03 99:99"), "99:99"),
     "an unknown kind": (lambda t: b"x" + poisoned(action(t))[1:], "not a record"),
     "a cell too many": (lambda t: poisoned(action(t)) + b"\t1", "not as many cells"),
