@@ -21,6 +21,7 @@ class InvalidSetting(ValueError):
         super().__init__(f"{name}={value!r} is not valid: {rule}")
 
 
+SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
@@ -56,6 +57,12 @@ def _level(text: str) -> str:
     if word not in LOG_LEVELS:
         raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
     return word
+
+
+def _secret(text: str) -> str:
+    if text and len(text) < SECRET_CHARS_MIN:
+        raise ValueError(f"empty, or at least {SECRET_CHARS_MIN} characters")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -189,6 +196,14 @@ class Settings:
         "days",
         "Age past which an arriving record is set aside in late_records; its week may be archived.",
         _whole(1),
+    )
+    external_id_key: str = _setting(
+        "OPSLEDGER_EXTERNAL_ID_KEY",
+        "",
+        "secret",
+        "Makes record ids of external ids: at least 32 characters, the same on all hosts, never"
+        " changed. Empty: ingest refuses external ids.",
+        _secret,
     )
     query_timeout_s: float = _setting(
         "OPSLEDGER_QUERY_TIMEOUT_S",

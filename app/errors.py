@@ -64,6 +64,10 @@ class SpoolFull(OpsledgerError):
     """The spool of this host has reached its bound; the record was not kept."""
 
 
+class NotKept(OpsledgerError):
+    """This host cannot keep records at the moment; none of these was kept, send them again."""
+
+
 class ProviderError(OpsledgerError):
     """A provider did not do what it was asked.
 

@@ -71,10 +71,7 @@ class Recorder:
         Raises:
             InvalidRecord: names the field and the rule it breaks.
         """
-        allowed = self._allowed_types(values["action_type"])
-        return self._record(
-            Kind.ACTION, values, lambda clean: action_record(clean, action_types=allowed)
-        )
+        return self._record(Kind.ACTION, values)
 
     def check_action(self, values: dict[str, Any]) -> None:
         """Refuse an action before it is carried out, if its record would be refused after.
@@ -93,29 +90,62 @@ class Recorder:
         Raises:
             InvalidRecord: names the field and the rule it breaks.
         """
-        return self._record(Kind.AUDIT, values, audit_record)
+        return self._record(Kind.AUDIT, values)
+
+    def make(self, kind: Kind, values: dict[str, Any]) -> Record:
+        """A record of values that have an id: cleaned and judged, not yet kept.
+
+        Raises:
+            InvalidRecord: names the field and the rule it breaks.
+        """
+        cleaned = self._cleaned(values, kind)
+        if kind is Kind.AUDIT:
+            return audit_record(cleaned)
+        return action_record(cleaned, action_types=self._allowed_types(values["action_type"]))
 
     def keep(self, records: Iterable[Record], context: RequestContext | None = None) -> None:
         """Append records to the spool; a failure is counted and logged, never raised."""
         for record in records:
             try:
-                whole = completed(record, context) if context else record
-                self.spool.append(encode(whole), reserved=record.kind is Kind.AUDIT)
-                CAPTURED.labels(record.kind.value).inc()
+                self._append(completed(record, context) if context else record)
             except Exception as error:
-                reason = "spool_full" if isinstance(error, SpoolFull) else "append_failed"
-                _count_loss(record.kind, record.id, reason, error)
+                _count_loss(record.kind, record.id, _reason(error), error)
+        self._tell_shipper()
+
+    def keep_accepted(self, records: Iterable[Record]) -> dict[UUID, str]:
+        """Append records whose caller waits for the answer; tells which are not on disk, and why.
+
+        Returns:
+            `spool_full` or `append_failed` by the id of each record that was not kept; counted as
+            lost, since whoever runs this host has to act, and logged once.
+        """
+        unkept: dict[UUID, str] = {}
+        last: Exception | None = None
+        for record in records:
+            try:
+                self._append(record)
+            except Exception as error:
+                last, unkept[record.id] = error, _reason(error)
+                LOST.labels(record.kind.value, unkept[record.id]).inc()
+        if unkept:
+            log.error("records not accepted", records=len(unkept), error=repr(last))
+        self._tell_shipper()
+        return unkept
+
+    def _append(self, record: Record) -> None:
+        self.spool.append(encode(record), reserved=record.kind is Kind.AUDIT)
+        CAPTURED.labels(record.kind.value).inc()
+
+    def _tell_shipper(self) -> None:
         try:
             self._notify()
         except Exception:  # no thread to be had: the next record tries again
             log.exception("shipper not told, records wait")
 
-    def _record(
-        self, kind: Kind, values: dict[str, Any], make: Callable[[dict[str, Any]], Record]
-    ) -> UUID:
+    def _record(self, kind: Kind, values: dict[str, Any]) -> UUID:
         record_id = uuid7()
         try:
-            record = make(self._cleaned({**values, "id": record_id}, kind))
+            record = self.make(kind, {**values, "id": record_id})
             pending = flask.request.environ.get(PENDING) if flask.has_request_context() else None
             if pending is None or len(pending) >= PENDING_MAX:
                 self.keep([record])
@@ -163,6 +193,10 @@ class Recorder:
         except Exception as error:  # the caller's own methods; what happened is kept all the same
             alterations.add("unreadable", name)
             return {"unreadable": type(error).__name__}
+
+
+def _reason(error: Exception) -> str:
+    return "spool_full" if isinstance(error, SpoolFull) else "append_failed"
 
 
 def _count_loss(kind: Kind, record_id: UUID, reason: str, error: Exception) -> None:
