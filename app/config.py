@@ -21,6 +21,7 @@ class InvalidSetting(ValueError):
         super().__init__(f"{name}={value!r} is not valid: {rule}")
 
 
+SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
@@ -66,6 +67,12 @@ def _one_of(*words: str) -> Callable[[str], str]:
         return word
 
     return read
+
+
+def _secret(text: str) -> str:
+    if text and len(text) < SECRET_CHARS_MIN:
+        raise ValueError(f"empty, or at least {SECRET_CHARS_MIN} characters")
+    return text
 
 
 def _seconds(text: str) -> float:
@@ -230,6 +237,14 @@ class Settings:
         "days",
         "Age past which an arriving record is set aside in late_records; its week may be archived.",
         _whole(1),
+    )
+    external_id_key: str = _setting(
+        "OPSLEDGER_EXTERNAL_ID_KEY",
+        "",
+        "secret",
+        "Makes record ids of external ids: at least 32 characters, the same on all hosts, never"
+        " changed. Empty: ingest refuses external ids.",
+        _secret,
     )
     query_timeout_s: float = _setting(
         "OPSLEDGER_QUERY_TIMEOUT_S",

@@ -77,6 +77,10 @@ class NotYetCommitted(OpsledgerError, TimeoutError):
         self.record_id = record_id
 
 
+class NotKept(OpsledgerError):
+    """This host cannot keep records at the moment; none of these was kept, send them again."""
+
+
 class ProviderError(OpsledgerError):
     """A provider did not do what it was asked.
 

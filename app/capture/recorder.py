@@ -88,10 +88,7 @@ class Recorder:
             InvalidRecord: names the field and the rule it breaks.
             SpoolFull, NotDurable, NotYetCommitted: as the terms say.
         """
-        allowed = self._allowed_types(values["action_type"])
-        return self._record(
-            Kind.ACTION, values, lambda clean: action_record(clean, action_types=allowed), terms
-        )
+        return self._record(Kind.ACTION, values, terms)
 
     def check_action(self, values: dict[str, Any]) -> None:
         """Refuse an action before it is carried out, if its record would be refused after.
@@ -111,14 +108,62 @@ class Recorder:
             InvalidRecord: names the field and the rule it breaks.
             SpoolFull, NotDurable, NotYetCommitted: as the terms say.
         """
-        return self._record(Kind.AUDIT, values, audit_record, terms)
+        return self._record(Kind.AUDIT, values, terms)
+
+    def make(self, kind: Kind, values: dict[str, Any]) -> Record:
+        """A record of values that have an id: cleaned and judged, not yet kept.
+
+        Raises:
+            InvalidRecord: names the field and the rule it breaks.
+        """
+        cleaned = self._cleaned(values, kind)
+        if kind is Kind.AUDIT:
+            return audit_record(cleaned)
+        return action_record(cleaned, action_types=self._allowed_types(values["action_type"]))
 
     def keep(self, records: Iterable[Record], context: RequestContext | None = None) -> None:
         """Append records to the spool; a failure is counted and logged, never raised."""
         for record in records:
             with suppress(Exception):
-                self._append(record, context)
+                self._append_or_count(record, context)
         self._tell()
+
+    def keep_accepted(self, records: Iterable[Record]) -> dict[UUID, str]:
+        """Append records whose caller waits for the answer; tells which are not on disk, and why.
+
+        Returns:
+            `spool_full` or `append_failed` by the id of each record that was not kept; counted as
+            lost, since whoever runs this host has to act, and logged once.
+        """
+        unkept: dict[UUID, str] = {}
+        last: Exception | None = None
+        for record in records:
+            try:
+                self._append(record, None)
+            except NotDurable:
+                continue
+            except Exception as error:
+                last, unkept[record.id] = error, _reason(error)
+                LOST.labels(record.kind.value, unkept[record.id]).inc()
+        if unkept:
+            log.error("records not accepted", records=len(unkept), error=repr(last))
+        self._tell()
+        return unkept
+
+    def _append_or_count(
+        self,
+        record: Record,
+        context: RequestContext | None,
+        receipt: threading.Event | None = None,
+        durable: bool = False,
+    ) -> None:
+        try:
+            self._append(record, context, receipt, durable)
+        except NotDurable:
+            raise
+        except Exception as error:
+            _count_loss(record.kind, record.id, _reason(error), error)
+            raise
 
     def _append(
         self,
@@ -127,18 +172,14 @@ class Recorder:
         receipt: threading.Event | None = None,
         durable: bool = False,
     ) -> None:
+        line = encode(completed(record, context) if context else record)
         reserved = record.kind is Kind.AUDIT
         try:
-            line = encode(completed(record, context) if context else record)
             self.spool.append(line, reserved=reserved, receipt=receipt, durable=durable)
-            CAPTURED.labels(record.kind.value).inc()
-        except NotDurable:
+        except NotDurable:  # kept all the same
             CAPTURED.labels(record.kind.value).inc()
             raise
-        except Exception as error:
-            reason = "spool_full" if isinstance(error, SpoolFull) else "append_failed"
-            _count_loss(record.kind, record.id, reason, error)
-            raise
+        CAPTURED.labels(record.kind.value).inc()
 
     def _tell(self) -> None:
         try:
@@ -150,7 +191,7 @@ class Recorder:
         """Append a record at once, and keep to what its caller asks."""
         receipt = threading.Event() if terms.wait else None
         try:
-            self._append(record, self._context_so_far(), receipt, terms.durable)
+            self._append_or_count(record, self._context_so_far(), receipt, terms.durable)
         except OSError as error:
             raise SpoolFull(f"The disk of this host did not take the record: {error}") from error
         finally:
@@ -165,17 +206,11 @@ class Recorder:
             log.exception("request context not known, record kept without it")
             return None
 
-    def _record(
-        self,
-        kind: Kind,
-        values: dict[str, Any],
-        make: Callable[[dict[str, Any]], Record],
-        given: TermsGiven,
-    ) -> UUID:
+    def _record(self, kind: Kind, values: dict[str, Any], given: TermsGiven) -> UUID:
         terms = Terms(**given) if given else USUAL
         record_id = uuid7()
         try:
-            record = make(self._cleaned({**values, "id": record_id}, kind))
+            record = self.make(kind, {**values, "id": record_id})
             if terms.usual:
                 self._keep_in_time(record)
         except InvalidRecord as error:
@@ -233,6 +268,10 @@ class Recorder:
         except Exception as error:  # the caller's own methods; what happened is kept all the same
             alterations.add("unreadable", name)
             return {"unreadable": type(error).__name__}
+
+
+def _reason(error: Exception) -> str:
+    return "spool_full" if isinstance(error, SpoolFull) else "append_failed"
 
 
 def _count_loss(kind: Kind, record_id: UUID, reason: str, error: Exception) -> None:

@@ -62,7 +62,7 @@ def retry_letters(letter_ids: tuple[int, ...], every: bool) -> None:
     if bool(letter_ids) == every:
         raise click.UsageError("Name the letters by ID, or say --all.")
     database = Database.connect(settings().url_of("worker"))
-    persister = Persister(database)
+    persister = Persister(database, hot_days=settings().hot_days)
     try:
         outcomes = [_retry(persister, one) for one in (_all_ids() if every else letter_ids)]
     except StoreUnavailable as error:
