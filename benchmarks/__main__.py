@@ -8,10 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import capture, durability, integrity, outage, persist
+from . import backlog, capture, durability, integrity, outage, persist
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "backlog": backlog.run,
     "capture": capture.run,
     "durability": durability.run,
     "integrity": integrity.run,
