@@ -77,6 +77,14 @@ class NotYetCommitted(OpsledgerError, TimeoutError):
         self.record_id = record_id
 
 
+class RecordRefused(OpsledgerError):
+    """Postgres refused the record; it is a dead letter now, with the reason beside it."""
+
+    def __init__(self, record_id: UUID) -> None:
+        super().__init__()
+        self.record_id = record_id
+
+
 class ProviderError(OpsledgerError):
     """A provider did not do what it was asked.
 
