@@ -81,6 +81,14 @@ class NotKept(OpsledgerError):
     """This host cannot keep records at the moment; none of these was kept, send them again."""
 
 
+class RecordRefused(OpsledgerError):
+    """Postgres refused the record; it is a dead letter now, with the reason beside it."""
+
+    def __init__(self, record_id: UUID) -> None:
+        super().__init__()
+        self.record_id = record_id
+
+
 class ProviderError(OpsledgerError):
     """A provider did not do what it was asked.
 

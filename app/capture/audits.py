@@ -54,6 +54,8 @@ class AuditService:
             InvalidRecord: names the field and the rule it breaks. Nothing else is ever raised
                 without terms.
             NotYetCommitted: waited in vain; the record is on this host's disk and will be shipped.
+            RecordRefused: waited, and Postgres refused the record; it is a dead letter.
+            NotDurable: it is kept, but the disk did not confirm it.
             SpoolFull: on terms only; the record was not kept.
         """
         changes = {

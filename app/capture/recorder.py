@@ -24,7 +24,14 @@ from ..domain.records import (
     action_record,
     audit_record,
 )
-from ..errors import InvalidRecord, NotDurable, NotYetCommitted, SpoolFull
+from ..errors import (
+    InvalidRecord,
+    NotDurable,
+    NotYetCommitted,
+    RecordRefused,
+    SpoolFull,
+    StoreUnavailable,
+)
 from ..spool import Spool
 from ..telemetry import CAPTURED, LOST, get_logger
 from .terms import Terms, TermsGiven
@@ -61,6 +68,8 @@ class Recorder:
             heard of them yet; the shipper keeps them fresh from then on.
         wait: waits until a receipt comes, at most so many seconds (by the settings if None); says
             whether it came.
+        is_stored: whether the log has a record whose receipt came, or refused it; raises when it
+            cannot tell.
     """
 
     def __init__(
@@ -71,12 +80,14 @@ class Recorder:
         notify: Callable[[], None],
         learn: Callable[[], None],
         wait: Wait = _wait_alone,
+        is_stored: Callable[[Record], bool] = lambda _: True,
     ) -> None:
         self.spool = spool
         self._payload_bytes_max = payload_bytes_max
         self._notify = notify
         self._learn = learn
         self._wait = wait
+        self._is_stored = is_stored
         self.request_context: Callable[[], RequestContext | None] = lambda: None
         self.action_types: frozenset[str] | None = None
         self._asked = False
@@ -86,7 +97,7 @@ class Recorder:
 
         Raises:
             InvalidRecord: names the field and the rule it breaks.
-            SpoolFull, NotDurable, NotYetCommitted: as the terms say.
+            SpoolFull, NotDurable, NotYetCommitted, RecordRefused: as the terms say.
         """
         return self._record(Kind.ACTION, values, terms)
 
@@ -106,7 +117,7 @@ class Recorder:
 
         Raises:
             InvalidRecord: names the field and the rule it breaks.
-            SpoolFull, NotDurable, NotYetCommitted: as the terms say.
+            SpoolFull, NotDurable, NotYetCommitted, RecordRefused: as the terms say.
         """
         return self._record(Kind.AUDIT, values, terms)
 
@@ -196,8 +207,18 @@ class Recorder:
             raise SpoolFull(f"The disk of this host did not take the record: {error}") from error
         finally:
             self._tell()
-        if receipt is not None and not self._wait(receipt, terms.timeout_s):
+        if receipt is not None:
+            self._await(record, receipt, terms.timeout_s)
+
+    def _await(self, record: Record, receipt: threading.Event, timeout_s: float | None) -> None:
+        if not self._wait(receipt, timeout_s):
             raise NotYetCommitted(record.id)
+        try:  # the receipt is the shipment's, of which a record may have become a dead letter
+            stored = self._is_stored(record)
+        except StoreUnavailable as error:
+            raise NotYetCommitted(record.id) from error
+        if not stored:
+            raise RecordRefused(record.id)
 
     def _context_so_far(self) -> RequestContext | None:
         try:

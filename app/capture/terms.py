@@ -10,7 +10,8 @@ class TermsGiven(TypedDict, total=False):
     With any of these, a record is appended at once, not at the end of its request, so that its
     `http` part has no status; and one that cannot be kept raises SpoolFull.
 
-    wait: return once Postgres has committed the record, else raise NotYetCommitted.
+    wait: return once Postgres has committed the record, else raise NotYetCommitted in time,
+        or RecordRefused where it became a dead letter.
     timeout_s: the longest wait, in seconds; by the settings if not given.
     durable: return once the record is on the platter, whatever OPSLEDGER_SPOOL_FSYNC says, else
         raise NotDurable.

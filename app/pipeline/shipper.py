@@ -19,6 +19,7 @@ from ..telemetry import SHIPMENTS, get_logger
 CONFIRM_INTERVAL_S = 0.1  # between two looks at the shipments table
 HURRY_INTERVAL_S = 0.01  # the same while a caller waits for its record
 ADOPT_INTERVAL_S = 5.0  # between two looks for files of dead processes
+UNSENT_MAX = 4  # shipments in memory that no broker took yet; the others wait on disk
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 
@@ -224,12 +225,16 @@ class Shipper:
             self._spool.sync()
 
     def _send_new(self) -> None:
-        while not self._broker.waiting and len(self._in_flight) < self._settings.inflight_max:
+        while not self._broker.waiting and self._room():
             shipment = self._spool.take(self._settings.batch_rows_max)
             if shipment is None:
                 return
             self._in_flight[shipment.id] = _InFlight(shipment, due_at=0.0, sends=0)
             self._send(self._in_flight[shipment.id])
+
+    def _room(self) -> bool:
+        unsent = sum(not item.sends for item in self._in_flight.values())
+        return unsent < UNSENT_MAX and len(self._in_flight) < self._settings.inflight_max
 
     def _send_again(self, now: float) -> None:
         for item in [item for item in self._in_flight.values() if now >= item.due_at]:

@@ -22,6 +22,8 @@ from .inspection import SpoolStatus, spool_status
 from .segment import SUFFIX, FrameRun, Segment
 
 SHIPMENT_BYTES_MAX = 1024 * 1024  # of one broker message; records are bounded well below
+BACKLOG_BYTES = 4 * 1024 * 1024  # of other files; less is shipped in the blink of an eye
+FRESH_TURN = 4  # with a longer backlog every so manieth shipment is of what was appended last
 USAGE_SECONDS = 1.0  # how stale the folder's size may be; the bound is not a razor
 
 log = get_logger(__name__)
@@ -73,6 +75,7 @@ class Spool:
         self._segments: deque[Segment] = deque()
         self._current: Segment | None = None
         self._taken: dict[UUID, _Run] = {}
+        self._turn = 0
         self._used = 0
         self._used_at = float("-inf")
         _guard_forks(self)
@@ -123,9 +126,12 @@ class Spool:
             _synced(segment, mark)
 
     def take(self, rows_max: int) -> Shipment | None:
-        """The oldest records not yet handed out, at most `rows_max`; None if there are none."""
+        """The oldest records not yet handed out, at most `rows_max`; None if there are none.
+
+        With a long backlog, fresh ones now and then, so that they do not wait for all of it.
+        """
         with self._lock:
-            for segment in tuple(self._segments):
+            for segment in self._in_turn():
                 shipment = self._take_from(segment, rows_max)
                 if shipment is not None:
                     return shipment
@@ -189,6 +195,16 @@ class Spool:
         room = self._bytes_max + (self._reserve_bytes if reserved else 0)
         if self._used + size > room:
             raise SpoolFull(f"The spool of this host has reached its bound of {room} bytes")
+
+    def _in_turn(self) -> list[Segment]:
+        segments = list(self._segments)
+        self._turn = (self._turn + 1) % FRESH_TURN
+        current = self._current
+        if self._turn == 0 and current is not None and current.taken < current.size:
+            behind = sum(item.size - item.taken for item in segments if item is not current)
+            if behind >= BACKLOG_BYTES:
+                segments.insert(0, current)
+        return segments
 
     def _take_from(self, segment: Segment, rows_max: int) -> Shipment | None:
         while (start := segment.taken) < segment.size:

@@ -1,20 +1,19 @@
 """Dead letters: a record that cannot be stored is kept with its reason, and can be tried again."""
 
 from collections.abc import Iterator
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from click.testing import Result
 from uuid_utils.compat import uuid7
 
+from app.domain.access import OPERATOR_TENANT_ID
 from app.domain.codec import COLUMNS, encode
 from app.domain.records import Kind
 from app.pipeline.persist import Outcome, Persister
 from app.store import tenants as store
 from app.store.session import Database
 from tests.support.ledger import batches, check_batches, letters, received, rows
-from tests.support.samples import recover_records
 from tests.support.world import World, action
 
 SHIPMENT_ROWS = 500
@@ -219,30 +218,26 @@ def test_a_letter_is_dropped_only_when_confirmed(world: World, persister: Persis
     assert flask(world, "dead-letters", "drop", str(letter.id), "--yes").exit_code == 1
 
 
-def test_retrying_and_dropping_are_on_record(world: World, persister: Persister) -> None:
+def test_retrying_and_dropping_are_on_record(live: World, persister: Persister) -> None:
     """With the tenant where there is one, else with the operator's; with who, which and why."""
-    tenant_id, stranger, shipment_id = world.settle().tenant_id, uuid7(), uuid4()
+    tenant_id, stranger, shipment_id = live.settle().tenant_id, uuid7(), uuid4()
     body = b"\n".join([line_of(tenant_id, status="done"), line_of(stranger)])
     persister.persist(shipment_id, body)
-    ids = {letter.tenant_id: str(letter.id) for letter in letters(world.maintenance, shipment_id)}
-    flask(world, "dead-letters", "retry", ids[tenant_id])
-    flask(world, "dead-letters", "drop", ids[stranger], "--yes")
-    world.opsledger.shipper.stop(grace_s=0)
-    retried, dropped = audits_of(world)
-    assert (retried.tenant_id, retried.action, retried.resource_id) == (
-        *(tenant_id, "retry", ids[tenant_id]),
+    ids = {letter.tenant_id: str(letter.id) for letter in letters(live.maintenance, shipment_id)}
+    flask(live, "dead-letters", "retry", ids[tenant_id])
+    flask(live, "dead-letters", "drop", ids[stranger], "--yes")
+    live.arrive()
+    (retried,) = rows(live.maintenance, "audit_logs", tenant_id)
+    assert (retried.action, retried.resource_type, retried.resource_id) == (
+        *("retry", "dead_letter", ids[tenant_id]),
     )
     assert retried.changes["after"]["outcome"].startswith("still refused: status")
-    assert (dropped.tenant_id.int >> 80, dropped.action) == (0, "drop")
-    assert dropped.resource_id == ids[stranger]
+    assert retried.user_id.startswith("cli:")
+    of_operator = rows(live.maintenance, "audit_logs", OPERATOR_TENANT_ID)
+    (dropped,) = [row for row in of_operator if row.resource_id == ids[stranger]]
+    assert dropped.action == "drop"
     assert dropped.changes["before"]["reason"] == f"tenant_id: no tenant {stranger}"
     assert len(dropped.changes["before"]["sha256"]) == 64
-    assert retried.user_id.startswith("cli:")
-
-
-def audits_of(world: World) -> list[Any]:
-    """The audit records on this host's disk."""
-    return recover_records(world.opsledger.settings.spool_dir)
 
 
 def test_all_letters_are_retried_at_once(world: World, persister: Persister) -> None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
 
 from app.capture import AuditService
 from app.config import Settings
-from app.errors import NotYetCommitted
+from app.errors import NotYetCommitted, RecordRefused
 from app.store.session import Database
 from tests.support.ledger import rows
 from tests.support.world import World, opened
@@ -33,6 +35,18 @@ def test_who_waits_finds_the_record_in_postgres(live: World) -> None:
     assert [row.id for row in rows(live.maintenance, "audit_logs", tenant_id)] == [audit_id]
     print(f"waited {sorted(taken)[5] * 1000:.0f} ms (median), {max(taken) * 1000:.0f} ms at most")
     assert sorted(taken)[5] < 1.0
+
+
+def test_who_waits_for_a_record_that_became_a_dead_letter_is_told(live: World) -> None:
+    """The shipment is confirmed, the record is not in the log: of a tenant that does not exist."""
+    stranger, tenant_id = uuid7(), live.settle().tenant_id
+    live.log(tenant_id)
+    with pytest.raises(RecordRefused, match="dead letter") as raised:
+        live.log(stranger, wait=True)
+    with live.maintenance.unrestricted_unsafe() as session:
+        statement = text("SELECT reason FROM dead_letters WHERE record_id = :record")
+        reason = session.execute(statement, {"record": raised.value.record_id}).scalar_one()
+    assert reason == f"tenant_id: no tenant {stranger}"
 
 
 def test_many_wait_at_once(live: World) -> None:

@@ -10,8 +10,14 @@ import pytest
 
 from app import AuditService, log_action
 from app.capture.recorder import Recorder
-from app.domain.records import Kind
-from app.errors import InvalidRecord, NotYetCommitted, SpoolFull
+from app.domain.records import Kind, Record
+from app.errors import (
+    InvalidRecord,
+    NotYetCommitted,
+    RecordRefused,
+    SpoolFull,
+    StoreUnavailable,
+)
 from app.spool import Spool
 from tests.support.forks import file_size_limit
 from tests.support.host import CALL, CHANGE, Host
@@ -95,6 +101,33 @@ def test_waiting_in_vain_raises_and_keeps_the_record(open_recorder: Open) -> Non
     assert raised.value.record_id == record.id
     assert isinstance(raised.value, TimeoutError)
     assert lost(Kind.ACTION, "append_failed") == before
+
+
+def test_a_receipt_is_not_all_that_who_waits_is_told_by(tmp_path: Path) -> None:
+    """A record may be refused though its shipment was received; or nobody may say at the moment."""
+    answers: list[bool | Exception] = [True, False, StoreUnavailable()]
+
+    def is_stored(_: Record) -> bool:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    spool = open_spool(tmp_path)
+    recorder = Recorder(
+        spool,
+        payload_bytes_max=65536,
+        notify=lambda: None,
+        learn=lambda: None,
+        wait=Waiter(spool),
+        is_stored=is_stored,
+    )
+    recorder.record_action(action_values(), wait=True)
+    with pytest.raises(RecordRefused, match="dead letter"):
+        recorder.record_action(action_values(), wait=True)
+    with pytest.raises(NotYetCommitted):
+        recorder.record_action(action_values(), wait=True)
+    spool.close()
 
 
 def test_without_terms_nobody_waits(open_recorder: Open) -> None:
