@@ -82,22 +82,21 @@ def _signal_web_worker(stack: Stack, pick: int, signum: signal.Signals) -> None:
 
 
 def _kill_master(stack: Stack, pick: int) -> None:
-    process.send(stack.pid(WEBS[pick % len(WEBS)]), signal.SIGKILL)
+    stack.end(WEBS[pick % len(WEBS)], signal.SIGKILL)
 
 
 def _kill_worker(stack: Stack, pick: int) -> None:
     """SIGKILL while a shipment is under way, if one is within the wait."""
-    pid = stack.pid(WORKERS[pick % len(WORKERS)])
     deadline = time.monotonic() + MID_BATCH_WAIT_S
     with suppress(redis.RedisError), connect(stack.broker.url) as client:
         while not client.hlen("unacked") and time.monotonic() < deadline:
             pass
-    process.send(pid, signal.SIGKILL)
+    stack.end(WORKERS[pick % len(WORKERS)], signal.SIGKILL)
 
 
 def _end_worker(stack: Stack, pick: int) -> None:
     """As a deployment does."""
-    process.send(stack.pid(WORKERS[pick % len(WORKERS)]), signal.SIGTERM)
+    stack.end(WORKERS[pick % len(WORKERS)], signal.SIGTERM)
 
 
 def _freeze_worker(stack: Stack, pick: int) -> None:
@@ -109,7 +108,7 @@ def _thaw_worker(stack: Stack, pick: int) -> None:
 
 
 def _kill_beat(stack: Stack, _: int) -> None:
-    process.send(stack.pid("beat"), signal.SIGKILL)
+    stack.end("beat", signal.SIGKILL)
 
 
 def _restart_broker(stack: Stack, _: int) -> None:

@@ -4,9 +4,11 @@ All of it is made, tended and stopped by the main thread, since a child dies wit
 started it.
 """
 
+import signal
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from pathlib import Path
 
 from app.dev import process
@@ -52,6 +54,8 @@ class Stack:
             )
             for name, kind in PROGRAMS.items()
         }
+        self.unasked_exits: Counter[str] = Counter()
+        self._asked: set[int] = set()
         self._restart_at: dict[str, float] = {}
 
     def start(self) -> None:
@@ -95,6 +99,12 @@ class Stack:
         assert running is not None
         return running.pid
 
+    def end(self, name: str, signum: signal.Signals) -> None:
+        """Signal a program's first process so that it ends."""
+        pid = self.pid(name)
+        self._asked.add(pid)
+        process.send(pid, signum)
+
     def web_workers(self, name: str) -> list[int]:
         """The gunicorn workers below a web program, in order."""
         return sorted(process.descendants(self.pid(name)))
@@ -113,7 +123,7 @@ class Stack:
         """Stop every program and both links."""
         for program in self.programs.values():
             if program.process:
-                process.send(program.process.pid, process.signal.SIGTERM)
+                process.send(program.process.pid, signal.SIGTERM)
         for program in self.programs.values():
             program.stop()
         self.broker_link.stop()
@@ -124,6 +134,9 @@ class Stack:
         for name, program in self.programs.items():
             if program.poll() is None:
                 continue
+            if name not in self._restart_at:
+                ended = program.process
+                self.unasked_exits[name] += ended is not None and ended.pid not in self._asked
             if now >= self._restart_at.setdefault(name, now + RESTART_PAUSE_S):
                 del self._restart_at[name]
                 program.start()

@@ -45,7 +45,8 @@ class Windows:
         """How many requests were refused under which faults, and how long they took."""
         refused: Counter[str] = Counter()
         unexpected: list[str] = []
-        broker_only = ingest_away = 0
+        away: list[str] = []
+        broker_only = 0
         times: dict[str, list[float]] = {}
         for call in calls:
             met = [window.fault for window in self._windows if window.overlaps(call)]
@@ -56,14 +57,16 @@ class Windows:
                 continue
             refused.update({fault.name for fault in met} or {CALM})
             broker_only += areas == {"broker"}
-            ingest_away += call.path == INGEST and "database" in areas and "web" not in areas
+            if call.path == INGEST and "database" in areas and "web" not in areas:
+                away.append(f"{sorted(fault.name for fault in met)}: {call.error}")
             if not areas & EXPECTED:
                 unexpected.append(f"{call.path} under {sorted(areas) or CALM}: {call.error}")
         return {
             "requests": len(calls),
             "refused": dict(sorted(refused.items())),
             "refused_while_broker_only": broker_only,
-            "ingest_refused_while_database_away": ingest_away,
+            "ingest_refused_while_database_away": len(away),
+            "ingest_errors": away[:5],
             "errors_outside_database_or_web_faults": len(unexpected),
             "unexpected_errors": unexpected[:5],
             "p50_ms": {area: round(percentile(t, 0.5), 1) for area, t in sorted(times.items())},

@@ -36,3 +36,17 @@ def test_its_pauses_stay_short_however_long_the_broker_is_away(
         consumer.ensure_connected(Connection("redis://127.0.0.1:1/0"))
     assert len(pauses) >= 8
     assert max(pauses) <= RETRY_MAX_S
+
+
+def test_a_lost_connection_that_cannot_be_closed_does_not_end_the_worker(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What kombu does when the broker restarts while messages are unacknowledged."""
+
+    def fail(_: Consumer, exc: Exception) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'hostname'") from exc
+
+    monkeypatch.setattr(Consumer, "on_connection_error_after_connected", fail)
+    consumer: Any = PromptConsumer.__new__(PromptConsumer)
+    consumer.on_connection_error_after_connected(ConnectionError())
+    assert consumer.connection is None
