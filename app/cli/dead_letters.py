@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import click
+from flask.cli import AppGroup
 
 from ..domain.access import OPERATOR_TENANT_ID
 from ..domain.codec import decode
@@ -22,7 +23,7 @@ from .support import audit, maintaining, print_table, settings
 PAGE_LETTERS = 100  # ids read at a time by --all
 LETTER_IDS = click.IntRange(1, 2**63 - 1)  # bigint
 
-dead_letters = click.Group(
+dead_letters = AppGroup(
     "dead-letters", help="Look at records that could not be stored, and try them again."
 )
 
