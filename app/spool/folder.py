@@ -23,7 +23,7 @@ from .segment import SUFFIX, FrameRun, Segment
 
 SHIPMENT_BYTES_MAX = 1024 * 1024  # of one broker message; records are bounded well below
 BACKLOG_BYTES = 4 * 1024 * 1024  # of other files; less is shipped in the blink of an eye
-FRESH_TURN = 4  # with a longer backlog every so manieth shipment is of what was appended last
+FRESH_TURN = 4  # with a longer backlog, one shipment of so many is of what was appended last
 USAGE_SECONDS = 1.0  # how stale the folder's size may be; the bound is not a razor
 
 log = get_logger(__name__)
