@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer
+from kombu.transport.redis import Channel, Transport
+from redis.exceptions import ConnectionError as BrokerLost
 
 from app.telemetry import get_logger
 
@@ -16,6 +18,22 @@ RETRY_STEP_S = 0.5
 RETRY_MAX_S = 2.0
 
 log = get_logger(__name__)
+
+
+class HonestChannel(Channel):
+    """A channel that says that it is closed.
+
+    A task that ends after the broker was lost acknowledges on the channel it came by. Kombu's own
+    raises AttributeError there, which nobody expects and which ends the worker.
+    """
+
+    def _connparams(self, *args: Any, **options: Any) -> Any:
+        if self.connection is None or self.connection.client is None:
+            raise BrokerLost("this channel was closed, its message is delivered again")
+        return super()._connparams(*args, **options)  # type: ignore[misc]
+
+
+Transport.Channel = HonestChannel
 
 
 class PromptConsumer(Consumer):

@@ -78,7 +78,7 @@ def run(bench: Bench, steps: list[Step], rate: float) -> dict[str, Any]:
         load.stop()
         quiet_s = _wait_for_quiet(stack, ledger)
         verdict = ledger.judge(load.tally)
-        left, exits = stack.spool_bytes(), stack.unasked_exits.total()
+        left, exits = stack.spool_bytes(), stack.unasked_exits
     finally:
         _ignore_interrupts()
         thaw_all(stack)
@@ -91,7 +91,8 @@ def run(bench: Bench, steps: list[Step], rate: float) -> dict[str, Any]:
         "faults": sum(len(step.faults) for step in steps),
         "quiet_after_s": round(quiet_s, 1),
         "spool_bytes_left": left,
-        "exits_nobody_asked_for": exits,
+        "exits_nobody_asked_for": exits.total(),
+        "exits": dict(exits),
         **windows.report(load.tally.calls),
     }
 

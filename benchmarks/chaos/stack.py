@@ -17,6 +17,7 @@ from app.dev.procfile import read_procfile
 from app.dev.program import Program
 from app.dev.server import free_port
 from app.dev.settings import DATABASE_SETTINGS, children_environment
+from app.dev.supervisor import describe
 from benchmarks.support import ROOT, Bench
 
 from .link import Link
@@ -136,7 +137,8 @@ class Stack:
                 continue
             if name not in self._restart_at:
                 ended = program.process
-                self.unasked_exits[name] += ended is not None and ended.pid not in self._asked
+                if ended is not None and ended.pid not in self._asked:
+                    self.unasked_exits[f"{name}: {describe(program.poll() or 0)}"] += 1
             if now >= self._restart_at.setdefault(name, now + RESTART_PAUSE_S):
                 del self._restart_at[name]
                 program.start()

@@ -16,7 +16,7 @@ CONTACTS = """
 """
 INGESTED = "SELECT id::text FROM action_logs WHERE provider_name = :provider"
 ROWS = "SELECT (SELECT count(*) FROM action_logs) + (SELECT count(*) FROM audit_logs)"
-# Of each batch: what it says it holds, what holds it, and what its summary adds up to.
+# Batches whose row_count is not the number of rows that name them, and rows of no batch.
 BATCHES = """
     WITH rows AS (
         SELECT tenant_id, 'action' AS kind, batch_id, count(*) AS n FROM action_logs GROUP BY 1, 3

@@ -9,7 +9,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 import celeryconfig
-from tasks.consumer import RETRY_MAX_S, PromptConsumer
+from tasks.consumer import RETRY_MAX_S, HonestChannel, PromptConsumer
 
 
 def test_workers_use_it() -> None:
@@ -50,3 +50,13 @@ def test_a_lost_connection_that_cannot_be_closed_does_not_end_the_worker(
     consumer: Any = PromptConsumer.__new__(PromptConsumer)
     consumer.on_connection_error_after_connected(ConnectionError())
     assert consumer.connection is None
+
+
+def test_a_closed_channel_is_a_lost_broker() -> None:
+    """So that a late acknowledgement is an error Celery knows, and does not end the worker."""
+    connection = Connection("redis://127.0.0.1:1/0")
+    assert connection.transport.Channel is HonestChannel
+    channel: Any = HonestChannel.__new__(HonestChannel)
+    channel.connection = None
+    with pytest.raises(connection.connection_errors, match="delivered again"):
+        channel._connparams()
