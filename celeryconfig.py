@@ -19,6 +19,8 @@ broker_transport_options = {**transport_options(5.0), "max_retries": None}
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None
 
+worker_consumer = "tasks.consumer:PromptConsumer"
+
 include = ["tasks.persist", "tasks.maintenance"]
 task_queues = QUEUES
 task_routes = {

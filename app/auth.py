@@ -1,12 +1,15 @@
 """API keys: from the header X-API-Key to the Principal of the request.
 
 A process remembers a key for a few seconds, so that a lookup is no query, and a revocation is
-effective that soon.
+effective that soon. Only while the database does not answer is a known key served for longer.
 """
 
 import hashlib
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar, cast
 
@@ -14,21 +17,40 @@ import flask
 from cachetools import TTLCache
 
 from .domain.access import Principal, Scope
-from .errors import Forbidden, Unauthenticated
+from .errors import Forbidden, QueryTimeout, StoreUnavailable, Unauthenticated
 from .store.session import Database
 from .store.tenants import find_principal
+from .telemetry import get_logger
 
 API_KEY_HEADER = "X-API-Key"
 KEY_CHARS_MAX = 256
 KEYS_REMEMBERED = 10_000
+ANSWER_WAIT_S = 1.0  # for the database, before a known key is taken as it was
+AWAY_S = 1.0  # until the database is asked again, after it did not answer in time
+LOOKUPS_MAX = 8  # at once, of keys known before; a frozen database must not take the whole pool
 PRINCIPAL = "_opsledger_principal"  # in flask.g
 
 View = TypeVar("View", bound=Callable[..., Any])
+
+log = get_logger(__name__)
 
 
 def hash_secret(secret: str) -> bytes:
     """What is kept of a key: the SHA-256 of its 256 random bits, which need no slow hash."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database said of a key, None that there is none; true enough until `fresh_until`."""
+
+    principal: Principal | None
+    fresh_until: float
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it may be used without asking again."""
+        return time.monotonic() < self.fresh_until
 
 
 class Authenticator:
@@ -37,12 +59,16 @@ class Authenticator:
     Args:
         database: the web role's.
         remember_s: how long an answer is kept, in seconds; also that there is no such key.
+        stale_s: for how many seconds more a key is served while the database does not answer.
     """
 
-    def __init__(self, database: Database, *, remember_s: float) -> None:
+    def __init__(self, database: Database, *, remember_s: float, stale_s: float = 0.0) -> None:
         self._database = database
-        self._remembered: TTLCache[bytes, Principal | None] = TTLCache(KEYS_REMEMBERED, remember_s)
+        self._remember_s = remember_s
+        self._known: TTLCache[bytes, _Known] = TTLCache(KEYS_REMEMBERED, remember_s + stale_s)
         self._lock = threading.Lock()
+        self._asking: dict[bytes, Future[_Known]] = {}
+        self._away_until = 0.0
 
     def principal(self, secret: str) -> Principal:
         """Who the key speaks for.
@@ -55,16 +81,64 @@ class Authenticator:
             raise Unauthenticated
         digest = hash_secret(secret)
         with self._lock:
-            known = digest in self._remembered
-            principal = self._remembered.get(digest)
-        if not known:
-            with self._database.unrestricted_unsafe() as session:
-                principal = find_principal(session, digest)
-            with self._lock:
-                self._remembered[digest] = principal
+            known = self._known.get(digest)
+        if known is None or (known.principal is None and not known.fresh):
+            known = self._look_up(digest)  # it may have been made meanwhile
+        elif not known.fresh:
+            known = self._looked_up_soon(digest) or known
+        principal = known.principal
         if principal is None or not principal.usable_at(datetime.now(UTC)):
             raise Unauthenticated("This API key is unknown, expired or revoked")
         return principal
+
+    def _look_up(self, digest: bytes) -> _Known:
+        with self._database.unrestricted_unsafe() as session:
+            principal = find_principal(session, digest)
+        known = _Known(principal, time.monotonic() + self._remember_s)
+        with self._lock:
+            self._known[digest] = known
+        return known
+
+    def _looked_up_soon(self, digest: bytes) -> _Known | None:
+        """What the database says now; None if it is away, or frozen, or slower than the wait."""
+        if time.monotonic() < self._away_until:
+            return None
+        try:
+            return self._ask(digest).result(ANSWER_WAIT_S)
+        except (StoreUnavailable, QueryTimeout, TimeoutError) as error:
+            self._away_until = time.monotonic() + AWAY_S
+            log.warning("database away, known keys are served from memory", error=repr(error))
+            return None
+
+    def _ask(self, digest: bytes) -> Future[_Known]:
+        """Look a key up in a thread of its own, since a frozen database blocks whoever asks it."""
+        with self._lock:
+            asked = self._asking.get(digest)
+            if asked is not None:
+                return asked
+            if len(self._asking) >= LOOKUPS_MAX:
+                raise StoreUnavailable
+            asked = self._asking[digest] = Future()
+        try:
+            threading.Thread(target=self._answer, args=(digest, asked), daemon=True).start()
+        except RuntimeError as error:  # no thread to be had
+            self._forget_question(digest)
+            raise StoreUnavailable from error
+        return asked
+
+    def _answer(self, digest: bytes, asked: Future[_Known]) -> None:
+        try:
+            known = self._look_up(digest)
+        except Exception as error:
+            self._forget_question(digest)
+            asked.set_exception(error)
+        else:
+            self._forget_question(digest)
+            asked.set_result(known)
+
+    def _forget_question(self, digest: bytes) -> None:
+        with self._lock:
+            self._asking.pop(digest, None)
 
 
 def requires(scope: Scope) -> Callable[[View], View]:

@@ -21,6 +21,7 @@ class InvalidSetting(ValueError):
         super().__init__(f"{name}={value!r} is not valid: {rule}")
 
 
+SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
@@ -58,6 +59,22 @@ def _level(text: str) -> str:
     return word
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return word
+
+    return read
+
+
+def _secret(text: str) -> str:
+    if text and len(text) < SECRET_CHARS_MIN:
+        raise ValueError(f"empty, or at least {SECRET_CHARS_MIN} characters")
+    return text
+
+
 def _seconds(text: str) -> float:
     try:
         number = float(text)
@@ -65,6 +82,16 @@ def _seconds(text: str) -> float:
         number = 0.0
     if not 0 < number < float("inf"):
         raise ValueError("a number of seconds above 0")
+    return number
+
+
+def _seconds_or_none(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError("a number of seconds, 0 for not at all")
     return number
 
 
@@ -134,6 +161,20 @@ class Settings:
         "Size at which a process starts a new spool file; small enough to re-ship after a crash.",
         _whole(1),
     )
+    spool_fsync: str = _setting(
+        "OPSLEDGER_SPOOL_FSYNC",
+        "interval",
+        "off, interval, always",
+        "When records reach the platter; a kill never loses one, a power failure may (0007).",
+        _one_of("off", "interval", "always"),
+    )
+    spool_sync_interval_s: float = _setting(
+        "OPSLEDGER_SPOOL_SYNC_INTERVAL_S",
+        1.0,
+        "s",
+        "With `interval`: what a power failure can cost of records not yet in Postgres.",
+        _seconds,
+    )
     batch_rows_max: int = _setting(
         "OPSLEDGER_BATCH_ROWS_MAX",
         500,
@@ -169,6 +210,13 @@ class Settings:
         "How long a stopping process waits for its last shipments; the rest stays on disk.",
         _seconds,
     )
+    wait_timeout_s: float = _setting(
+        "OPSLEDGER_WAIT_TIMEOUT_S",
+        5.0,
+        "s",
+        "How long wait=True waits for Postgres before it raises; most commits take 0.1 s.",
+        _seconds,
+    )
     broker_timeout_s: float = _setting(
         "OPSLEDGER_BROKER_TIMEOUT_S",
         0.25,
@@ -182,6 +230,21 @@ class Settings:
         "bytes",
         "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
         _whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
+    )
+    hot_days: int = _setting(
+        "OPSLEDGER_HOT_DAYS",
+        90,
+        "days",
+        "Age past which an arriving record is set aside in late_records; its week may be archived.",
+        _whole(1),
+    )
+    external_id_key: str = _setting(
+        "OPSLEDGER_EXTERNAL_ID_KEY",
+        "",
+        "secret",
+        "Makes record ids of external ids: at least 32 characters, the same on all hosts, never"
+        " changed. Empty: ingest refuses external ids.",
+        _secret,
     )
     query_timeout_s: float = _setting(
         "OPSLEDGER_QUERY_TIMEOUT_S",
@@ -213,6 +276,13 @@ class Settings:
         "s",
         "How long a process remembers an API key: the longest a revoked key still works.",
         _seconds,
+    )
+    key_stale_s: float = _setting(
+        "OPSLEDGER_KEY_STALE_S",
+        300.0,
+        "s",
+        "While the database does not answer, a known key is served so much longer; 0: not at all.",
+        _seconds_or_none,
     )
     environment: str = _setting(
         "OPSLEDGER_ENVIRONMENT",

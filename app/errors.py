@@ -1,6 +1,7 @@
 """Every exception of Opsledger; the docstring of each is its message."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,30 @@ class QueryTimeout(OpsledgerError):
 
 class SpoolFull(OpsledgerError):
     """The spool of this host has reached its bound; the record was not kept."""
+
+
+class NotDurable(OpsledgerError):
+    """The disk did not confirm the record: it is kept, but a power failure could still lose it."""
+
+
+class NotYetCommitted(OpsledgerError, TimeoutError):
+    """Postgres has not confirmed the record in time; it waits on disk and will be shipped."""
+
+    def __init__(self, record_id: UUID) -> None:
+        super().__init__()
+        self.record_id = record_id
+
+
+class NotKept(OpsledgerError):
+    """This host cannot keep records at the moment; none of these was kept, send them again."""
+
+
+class RecordRefused(OpsledgerError):
+    """Postgres refused the record; it is a dead letter now, with the reason beside it."""
+
+    def __init__(self, record_id: UUID) -> None:
+        super().__init__()
+        self.record_id = record_id
 
 
 class ProviderError(OpsledgerError):

@@ -12,9 +12,11 @@ import flask
 from .capture import Recorder, RequestValues, install_hooks
 from .capture.recorder import EXTENSION, set_process_recorder
 from .config import Settings, load_settings
+from .domain.records import ActionRecord, Record
 from .pipeline.shipper import Shipper
 from .pipeline.shipping import open_shipper, open_spool
-from .store.action_logs import list_action_types
+from .store.action_logs import ActionLogRepository, list_action_types
+from .store.audit_logs import AuditLogRepository
 from .store.session import Database
 
 
@@ -62,6 +64,8 @@ class Opsledger:
             payload_bytes_max=self.settings.payload_bytes_max,
             notify=self.shipper.notify,
             learn=self._learn_action_types,
+            wait=self.shipper.await_receipt,
+            is_stored=self._is_stored,
         )
         app.extensions[EXTENSION] = self
         set_process_recorder(self.recorder)
@@ -72,6 +76,15 @@ class Opsledger:
             start=self.shipper.start,
         )
         atexit.register(self.shipper.stop)
+
+    def _is_stored(self, record: Record) -> bool:
+        with self._database.tenant(record.tenant_id) as session:
+            found: object
+            if isinstance(record, ActionRecord):
+                found = ActionLogRepository(session, record.tenant_id).get(record.id)
+            else:
+                found = AuditLogRepository(session, record.tenant_id).get(record.id)
+        return found is not None
 
     def _learn_action_types(self) -> None:
         with self._database.unrestricted_unsafe() as session:

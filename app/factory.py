@@ -36,7 +36,9 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
     service = Service(settings, database, crm_provider(settings.crm_provider, database))
-    app.extensions["opsledger-auth"] = Authenticator(database, remember_s=settings.key_cache_s)
+    app.extensions["opsledger-auth"] = Authenticator(
+        database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
+    )
     Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id).init_app(app, database)
     register_api(app, service)
     register_commands(app)

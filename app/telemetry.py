@@ -15,9 +15,12 @@ METRICS: dict[str, str] = {
     "opsledger_captured_total": "Records appended to the spool, by kind.",
     "opsledger_lost_total": "Records that could not be kept, by kind and reason. Alert on any.",
     "opsledger_shipments_total": "Shipments by outcome: published, failed, confirmed, resent.",
-    "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicate, dead.",
+    "opsledger_ingested_total": "Records sent to the ingest API, by kind and outcome: accepted,"
+    " duplicate, rejected.",
+    "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicates, dead,"
+    " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
-    "opsledger_quarantined_total": "Spool files set aside because their middle was damaged.",
+    "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
 
@@ -27,6 +30,7 @@ def _counter(name: str, *labels: str) -> Counter:
 
 CAPTURED = _counter("opsledger_captured_total", "kind")
 LOST = _counter("opsledger_lost_total", "kind", "reason")
+INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")

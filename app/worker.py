@@ -3,11 +3,16 @@
 Names of tasks and queues live here, since the app enqueues by name and never imports a task.
 """
 
-from typing import Any
+from contextlib import suppress
+from typing import Any, cast
+from uuid import UUID, uuid4
 
+import redis
 from celery import Celery
 from kombu import Connection, Exchange, Queue
 from kombu.exceptions import OperationalError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 PERSIST_QUEUE = "opsledger.persist"
 MAINTENANCE_QUEUE = "opsledger.maintenance"
@@ -21,6 +26,10 @@ QUEUES = [
     Queue(name, Exchange(name, type="direct"), routing_key=name)
     for name in (PERSIST_QUEUE, MAINTENANCE_QUEUE)
 ]
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+EPOCH_KEY = "opsledger:epoch"
+PARCEL_SECONDS = 3600  # far longer than a spool waits before it sends again
 
 VISIBILITY_TIMEOUT_S = 60  # a killed worker's message is delivered again after this
 
@@ -50,22 +59,87 @@ def create_producer(broker_url: str, timeout_s: float) -> Celery:
     return producer
 
 
-def send_shipment(producer: Celery, shipment_id: str, lines: str) -> None:
-    """Enqueue one shipment: JSON records, one a line.
+class Parcels:
+    """Where the bytes of shipments wait: in a key of their own at Redis, so that the message
+    carries an id alone; a message is encoded several times on its way, a key is not.
 
-    Raises:
-        kombu.exceptions.OperationalError: the broker did not take it.
+    Other brokers get them inside the message.
     """
-    producer.send_task(
-        PERSIST_TASK,
-        args=(shipment_id, lines),
-        task_id=shipment_id,
-        queue=PERSIST_QUEUE,
-        retry=False,
-        ignore_result=True,
-        argsrepr=shipment_id,  # Celery would otherwise spend a third of its time on a repr
-        kwargsrepr="",
-    )
+
+    def __init__(self, broker_url: str, timeout_s: float) -> None:
+        self._redis: redis.Redis | None = None
+        if broker_url.startswith(REDIS_SCHEMES):
+            self._redis = redis.Redis.from_url(
+                broker_url,
+                socket_timeout=timeout_s,
+                socket_connect_timeout=timeout_s,
+                socket_keepalive=True,
+                retry=Retry(NoBackoff(), 0),
+            )
+
+    def put(self, shipment_id: UUID, body: bytes) -> tuple[bytes | None, bytes | None]:
+        """Leave a shipment's bytes; returns what the message has to carry, and the broker's epoch.
+
+        A new epoch tells that the broker lost what it held.
+
+        Raises:
+            redis.RedisError: it did not take them.
+        """
+        if self._redis is None:
+            return body, None
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.set(EPOCH_KEY, uuid4().hex, nx=True)
+            pipe.get(EPOCH_KEY)
+            pipe.set(_parcel_key(shipment_id), body, ex=PARCEL_SECONDS)
+            _, epoch, _ = pipe.execute()
+        return None, epoch
+
+    def get(self, shipment_id: UUID) -> bytes | None:
+        """A shipment's bytes; None if they are gone, and then its spool sends them again.
+
+        Raises:
+            redis.RedisError: the broker is away.
+        """
+        found = self._redis.get(_parcel_key(shipment_id)) if self._redis else None
+        return cast("bytes | None", found)
+
+    def drop(self, shipment_id: UUID) -> None:
+        """Forget a shipment that Postgres holds; if the broker is away, time does it."""
+        if self._redis is not None:
+            with suppress(redis.RedisError):
+                self._redis.delete(_parcel_key(shipment_id))
+
+
+class Dispatcher:
+    """Sends shipments to the broker."""
+
+    def __init__(self, broker_url: str, timeout_s: float) -> None:
+        self._producer = create_producer(broker_url, timeout_s)
+        self._parcels = Parcels(broker_url, timeout_s)
+
+    def send(self, shipment_id: UUID, body: bytes) -> bytes | None:
+        """Enqueue one shipment; returns the broker's epoch, if it has one.
+
+        Raises:
+            redis.RedisError: the broker did not take it.
+            kombu.exceptions.OperationalError: likewise.
+        """
+        carried, epoch = self._parcels.put(shipment_id, body)
+        self._producer.send_task(
+            PERSIST_TASK,
+            args=(str(shipment_id), carried),
+            task_id=str(shipment_id),
+            queue=PERSIST_QUEUE,
+            retry=False,
+            ignore_result=True,
+            argsrepr=str(shipment_id),  # Celery would spend a third of its time on a repr
+            kwargsrepr="",
+        )
+        return epoch
+
+
+def _parcel_key(shipment_id: UUID) -> str:
+    return f"opsledger:shipment:{shipment_id}"
 
 
 def broker_answers(broker_url: str, timeout_s: float = 1.0) -> bool:

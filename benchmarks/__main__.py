@@ -8,14 +8,29 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import capture, integrity, outage, persist
+from . import (
+    backlog,
+    capture,
+    delay,
+    drain,
+    durability,
+    integrity,
+    outage,
+    persist,
+    throughput,
+)
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "backlog": backlog.run,
     "capture": capture.run,
+    "delay": delay.run,
+    "drain": drain.run,
+    "durability": durability.run,
     "integrity": integrity.run,
     "outage": outage.run,
     "persist": persist.run,
+    "throughput": throughput.run,
 }
 
 

@@ -11,7 +11,9 @@ import psycopg2
 from sqlalchemy import make_url
 from uuid_utils.compat import uuid7
 
-from app.store.columns import copy_line
+from app.domain.codec import encode
+from app.domain.records import Kind
+from app.store.columns import WRITTEN
 
 from .support import action, median, servers
 
@@ -60,7 +62,7 @@ def _batch(owners: list[UUID]) -> str:
     batch_id = uuid7()
     rows = (action(owners[i % len(owners)]) for i in range(BATCH_ROWS))
     ordered = sorted(rows, key=lambda record: (record.tenant_id, record.id))
-    return "".join(copy_line(record, batch_id) for record in ordered)
+    return "".join(f"{encode(record).decode()[2:]}\t{batch_id}\n" for record in ordered)
 
 
 def _load(connection: object, way: str, texts: list[str], owners: list[UUID]) -> float:
@@ -72,9 +74,7 @@ def _load(connection: object, way: str, texts: list[str], owners: list[UUID]) ->
                 "SELECT 1 FROM owners WHERE id = ANY(%s::uuid[]) FOR KEY SHARE",
                 ([str(owner) for owner in owners],),
             )
-        columns = "tenant_id, created_at, id, action_type, provider_name, request_payload,"
-        columns += " response_data, status, error_message, execution_time_ms, operation_id,"
-        columns += " metadata, batch_id"
+        columns = WRITTEN[Kind.ACTION]
         cursor.copy_expert(f"COPY logs_{way} ({columns}) FROM STDIN", io.StringIO(lines))
         connection.commit()  # type: ignore[attr-defined]
     return time.perf_counter() - started

@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 from app.domain.codec import encode
 from app.domain.records import ActionRecord, Kind
 from app.pipeline.persist import Persister
-from app.store.columns import COLUMN_TYPES, copy_line
+from app.store.columns import DEFINITIONS, WRITTEN
 from app.store.session import Database
 
 from .support import action, median, servers
@@ -25,18 +25,20 @@ def run(smoke: bool) -> dict[str, float]:
     with servers() as bench:
         owner = make_url(bench.env["OWNER_DATABASE_URL"]).set(drivername="postgresql")
         plain = psycopg2.connect(owner.render_as_string(hide_password=False))
-        types = ", ".join(f"{name} {type_}" for name, type_ in COLUMN_TYPES[Kind.ACTION].items())
         with plain.cursor() as cursor:
-            cursor.execute(f"CREATE TABLE bare ({types}, PRIMARY KEY (tenant_id, created_at, id))")
+            cursor.execute(
+                f"CREATE TABLE bare ({DEFINITIONS[Kind.ACTION]},"
+                " PRIMARY KEY (tenant_id, created_at, id))"
+            )
         plain.commit()
         database = Database.connect(bench.env["WORKER_DATABASE_URL"])
         persister = Persister(database)
         tenant_id = _demo_tenant(bench.env["MAINTENANCE_DATABASE_URL"])
-        persister.persist(uuid4(), encode(action(tenant_id)).decode())
+        persister.persist(uuid4(), encode(action(tenant_id)))
         ours, bare = [], []
         for _ in range(rounds):
             records = [[action(tenant_id) for _ in range(SHIPMENT_ROWS)] for _ in range(shipments)]
-            lines = [b"\n".join(map(encode, batch)).decode() for batch in records]
+            lines = [b"\n".join(map(encode, batch)) for batch in records]
             started = time.perf_counter()
             for batch in lines:
                 persister.persist(uuid4(), batch)
@@ -54,12 +56,12 @@ def run(smoke: bool) -> dict[str, float]:
 
 def _copy(connection: object, batches: list[list[ActionRecord]]) -> float:
     batch_id = uuid7()
-    texts = ["".join(copy_line(record, batch_id) for record in batch) for batch in batches]
+    end = f"\t{batch_id}\n"
+    texts = ["".join(encode(r).decode()[2:] + end for r in batch) for batch in batches]
     started = time.perf_counter()
     for lines in texts:
-        columns = ", ".join(COLUMN_TYPES[Kind.ACTION])
         with connection.cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.copy_expert(f"COPY bare ({columns}) FROM STDIN", io.StringIO(lines))
+            cursor.copy_expert(f"COPY bare ({WRITTEN[Kind.ACTION]}) FROM STDIN", io.StringIO(lines))
         connection.commit()  # type: ignore[attr-defined]
     return time.perf_counter() - started
 

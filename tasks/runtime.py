@@ -7,6 +7,9 @@ from app.pipeline.persist import Persister
 from app.pipeline.shipper import Shipper
 from app.pipeline.shipping import open_shipper, open_spool
 from app.store.session import Database
+from app.worker import Parcels
+
+PARCEL_TIMEOUT_S = 5.0  # a worker may wait for a slow broker
 
 
 class Runtime:
@@ -31,7 +34,12 @@ class Runtime:
     @cached_property
     def persister(self) -> Persister:
         """Commits shipments."""
-        return Persister(self.database)
+        return Persister(self.database, hot_days=self.settings.hot_days)
+
+    @cached_property
+    def parcels(self) -> Parcels:
+        """The bytes of the shipments that tasks name."""
+        return Parcels(self.settings.redis_url, PARCEL_TIMEOUT_S)
 
     @cached_property
     def shipper(self) -> Shipper:

@@ -19,6 +19,16 @@ TIMESTAMP_RULE = (
 )
 
 
+def read_timestamp(value: object) -> datetime | None:
+    """The moment that an RFC 3339 text with a zone names, in UTC; None if it is no such text."""
+    if not isinstance(value, str) or not TIMESTAMP_FORM.fullmatch(value):
+        return None
+    try:
+        return datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 class Timestamp(ma.fields.Field[datetime]):
     """A moment: RFC 3339 in, UTC with Z out."""
 
@@ -32,12 +42,10 @@ class Timestamp(ma.fields.Field[datetime]):
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
     ) -> datetime:
-        if not isinstance(value, str) or not TIMESTAMP_FORM.fullmatch(value):
+        moment = read_timestamp(value)
+        if moment is None:
             raise ma.ValidationError(TIMESTAMP_RULE)
-        try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError) as error:
-            raise ma.ValidationError(TIMESTAMP_RULE) from error
+        return moment
 
 
 class WholeNumber(ma.fields.Integer):

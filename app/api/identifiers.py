@@ -8,6 +8,8 @@ from ..domain.records import IDENTIFIER_CHARS_MAX
 from ..errors import FieldError, InvalidInput
 from .parsing import UNSTORABLE_RULE, is_storable
 
+UUID_RULE = "must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057"
+
 
 class RestConverter(PathConverter):
     """The rest of a path, whatever it is; werkzeug's own `path` refuses a leading slash."""
@@ -16,19 +18,27 @@ class RestConverter(PathConverter):
     part_isolating = False
 
 
+def read_uuid(value: object) -> UUID | None:
+    """The UUID of its usual text; None if it is another text, or no text at all."""
+    try:
+        # UUID() would also take braces, URNs, missing hyphens and, as int() does, underscores.
+        if isinstance(value, str) and str(found := UUID(value)) == value.lower():
+            return found
+    except ValueError:
+        pass
+    return None
+
+
 def path_uuid(name: str, value: str) -> UUID:
     """The UUID of a path segment.
 
     Raises:
         InvalidInput: names the segment.
     """
-    try:
-        if len(value) == 36:  # UUID() would also take braces, URNs and missing hyphens
-            return UUID(value)
-    except ValueError:
-        pass
-    rule = "must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057"
-    raise InvalidInput(FieldError(name, rule))
+    found = read_uuid(value)
+    if found is None:
+        raise InvalidInput(FieldError(name, UUID_RULE))
+    return found
 
 
 def path_text(name: str, value: str, chars_max: int = IDENTIFIER_CHARS_MAX) -> str:

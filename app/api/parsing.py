@@ -49,17 +49,8 @@ class StrictParser(FlaskParser):
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
         """The JSON body, as RFC 8259 has it: UTF-8, no NaN, no Infinity."""
-        if not req.is_json:
-            raise UnsupportedMediaType("The body must be JSON: Content-Type: application/json")
-        body = req.get_data()
-        try:
-            value = json.loads(
-                body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
-            )
-        except RecursionError as error:
-            raise InvalidInput(FieldError("body", DEPTH_RULE)) from error
-        except ValueError as error:
-            raise InvalidInput(FieldError("body", f"is not valid JSON: {error}")) from error
+        require_json(req)
+        value = parse_json(req.get_data())
         if not isinstance(value, list if schema.many else dict):
             rule = f"must be a JSON {'array' if schema.many else 'object'}"
             raise InvalidInput(FieldError("body", rule))
@@ -95,6 +86,10 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
         """Decorator: parse the query or the body by a schema, as the view's first argument."""
         return cast("Callable[[View], View]", super().arguments(schema, **options))
 
+    def doc(self, **words: Any) -> Callable[[View], View]:
+        """Decorator: add to what OpenAPI says of a view."""
+        return cast("Callable[[View], View]", super().doc(**words))
+
     def no_query(self) -> Callable[[View], View]:
         """Decorator: refuse any query parameter, as a view with arguments refuses unknown ones."""
         return self.arguments(NoParameters, location="query", as_kwargs=True)
@@ -102,6 +97,32 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     def response(self, status: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
         """Decorator: serialize what the view returns by a schema."""
         return cast("Callable[[View], View]", super().response(status, schema, **options))
+
+
+def require_json(request: flask.Request) -> None:
+    """Refuse a body that does not say it is JSON.
+
+    Raises:
+        UnsupportedMediaType: it says it is something else, or nothing.
+    """
+    if not request.is_json:
+        raise UnsupportedMediaType("The body must be JSON: Content-Type: application/json")
+
+
+def parse_json(body: bytes) -> Any:
+    """The value of a JSON text as RFC 8259 has it: UTF-8, no NaN, no Infinity.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except RecursionError as error:
+        raise InvalidInput(FieldError("body", DEPTH_RULE)) from error
+    except ValueError as error:
+        raise InvalidInput(FieldError("body", f"is not valid JSON: {error}")) from error
 
 
 def is_storable(value: str) -> bool:

@@ -23,6 +23,7 @@ STATUS_BY_ERROR: tuple[tuple[type[errors.OpsledgerError], int, str], ...] = (
     (errors.Conflict, 409, "conflict"),
     (errors.QueryTimeout, 503, "query-timeout"),
     (errors.StoreUnavailable, 503, "store-unavailable"),
+    (errors.NotKept, 503, "not-kept"),
 )
 
 log = get_logger(__name__)
@@ -81,7 +82,8 @@ def _from_http(error: HTTPException) -> flask.Response:
     kind = http.HTTPStatus(status).phrase.lower().replace(" ", "-")
     detail = error.description or ""
     if status == 413:
-        detail = f"The body may have at most {flask.request.max_content_length} bytes"
+        inflated = ", also when it is inflated" if flask.request.content_encoding else ""
+        detail = f"The body may have at most {flask.request.max_content_length} bytes{inflated}"
     response = problem(status, detail, kind=kind)
     allowed = dict(error.get_headers()).get("Allow")
     if allowed:

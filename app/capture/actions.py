@@ -2,13 +2,14 @@
 
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 from uuid import UUID
 
 from ..domain.records import ActionStatus
 from ..telemetry import get_logger
 from .hooks import request_tenant
 from .recorder import current_recorder
+from .terms import TermsGiven
 
 log = get_logger(__name__)
 
@@ -25,6 +26,7 @@ def log_action(
     error_message: str | None = None,
     operation_id: str | None = None,
     metadata: dict[str, Any] | None = None,
+    **terms: Unpack[TermsGiven],
 ) -> UUID:
     """Put one provider operation on record.
 
@@ -34,13 +36,20 @@ def log_action(
         status: pending, success, failure, timeout or retry, in any case.
         execution_time_ms: duration in milliseconds, 0 or more.
         operation_id: what joins the attempts and the outcome of one operation.
+        terms: wait=True (with timeout_s) to return once Postgres has committed the record,
+            durable=True to survive a power failure, on_full="raise" to be told where there is no
+            room for it; see TermsGiven.
 
     Returns:
         The record's id, a UUIDv7.
 
     Raises:
-        InvalidRecord: names the field and the rule it breaks. Nothing else is ever raised: a
-            record that cannot be kept is counted and logged.
+        InvalidRecord: names the field and the rule it breaks. Nothing else is ever raised without
+            terms: a record that cannot be kept is counted and logged.
+        NotYetCommitted: waited in vain; the record is on this host's disk and will be shipped.
+        RecordRefused: waited, and Postgres refused the record; it is a dead letter.
+        NotDurable: it is kept, but the disk did not confirm it.
+        SpoolFull: on terms only; the record was not kept.
     """
     return current_recorder().record_action(
         {
@@ -54,7 +63,8 @@ def log_action(
             "execution_time_ms": execution_time_ms,
             "operation_id": operation_id,
             "metadata": metadata,
-        }
+        },
+        **terms,
     )
 
 

@@ -1,12 +1,13 @@
 """AuditService: how a system change is put on record."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 from uuid import UUID
 
 from ..telemetry import get_logger
 from .hooks import request_tenant
 from .recorder import Recorder, current_recorder
+from .terms import TermsGiven
 
 log = get_logger(__name__)
 
@@ -18,10 +19,13 @@ class AuditService:
 
     Args:
         recorder: where to; the current app's if not given.
+        terms: of every record that does not name its own: wait=True (with timeout_s) to return
+            once Postgres has committed it, on_full="raise" to be told where there is no room.
     """
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(self, recorder: Recorder | None = None, **terms: Unpack[TermsGiven]) -> None:
         self._recorder = recorder
+        self._terms = terms
 
     def log_change(
         self,
@@ -37,6 +41,7 @@ class AuditService:
         user_agent: str | None = None,
         operation_id: str | None = None,
         metadata: dict[str, Any] | None = None,
+        **terms: Unpack[TermsGiven],
     ) -> UUID:
         """Put a change on record; `before` and `after` are kept whole.
 
@@ -46,7 +51,12 @@ class AuditService:
             The record's id, a UUIDv7.
 
         Raises:
-            InvalidRecord: names the field and the rule it breaks. Nothing else is ever raised.
+            InvalidRecord: names the field and the rule it breaks. Nothing else is ever raised
+                without terms.
+            NotYetCommitted: waited in vain; the record is on this host's disk and will be shipped.
+            RecordRefused: waited, and Postgres refused the record; it is a dead letter.
+            NotDurable: it is kept, but the disk did not confirm it.
+            SpoolFull: on terms only; the record was not kept.
         """
         changes = {
             name: value
@@ -54,6 +64,7 @@ class AuditService:
             if value is not None
         }
         recorder = self._recorder or current_recorder()
+        asked: TermsGiven = {**self._terms, **terms}
         return recorder.record_audit(
             {
                 "tenant_id": tenant_id if tenant_id is not None else request_tenant(),
@@ -66,7 +77,8 @@ class AuditService:
                 "user_agent": user_agent,
                 "operation_id": operation_id,
                 "metadata": _noted(metadata, before, after),
-            }
+            },
+            **asked,
         )
 
     def log_create(self, *, data: Mapping[str, Any], **where: Any) -> UUID:

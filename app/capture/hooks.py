@@ -43,6 +43,7 @@ def install_hooks(
         trusted_proxies: how many entries of X-Forwarded-For, from the right, were written by
             proxies of ours; 0 if the app is reached directly or uses ProxyFix itself.
     """
+    recorder.request_context = lambda: _context_so_far(trusted_proxies)
 
     @app.before_request
     def open_request() -> None:
@@ -104,6 +105,13 @@ def _keep(recorder: Recorder, trusted_proxies: int, http_status: int | None) -> 
     except Exception:
         log.exception("request context not known, records kept without it")
     recorder.keep(records, context)
+
+
+def _context_so_far(trusted_proxies: int) -> RequestContext | None:
+    """What is known within a request; None outside of any, or of one without these hooks."""
+    if not flask.has_request_context() or PENDING not in flask.request.environ:
+        return None
+    return _context(trusted_proxies, None)
 
 
 def _context(trusted_proxies: int, http_status: int | None) -> RequestContext:

@@ -3,8 +3,9 @@
 import flask
 
 from .access import action_types, keys, tenants
+from .dead_letters import dead_letters
 from .demo import demo
-from .inspection import dead_letters, doctor, partitions, spool
+from .inspection import doctor, partitions, spool
 
 
 def register_commands(app: flask.Flask) -> None:

@@ -1,4 +1,4 @@
-"""flask partitions, spool, dead-letters, doctor: how things stand."""
+"""flask partitions, spool, doctor: how things stand."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,8 @@ from flask.cli import AppGroup, with_appcontext
 
 from ..errors import StoreUnavailable
 from ..pipeline.maintenance import ensure_partitions
-from ..store.inspection import count_rows, list_dead_letters, migration_revision
+from ..spool import FileReport, count_records, verify
+from ..store.inspection import count_rows, migration_revision
 from ..store.partitions import list_partitions
 from ..store.session import Database
 from ..worker import broker_answers
@@ -15,7 +16,6 @@ from .support import extension, maintaining, print_table, settings
 
 partitions = AppGroup("partitions", help="List partitions and make them ahead.")
 spool = AppGroup("spool", help="Look at this host's spool, and ship it.")
-dead_letters = AppGroup("dead-letters", help="Look at records that could not be stored.")
 
 
 @partitions.command("list")
@@ -42,11 +42,31 @@ def make_partitions() -> None:
 @spool.command("status")
 def show_spool() -> None:
     """Show what waits on this host's disk."""
-    status = extension().recorder.spool.status()
+    spool = extension().recorder.spool
+    status = spool.status()
     print_table(
-        ("FILES", "BYTES", "OLDEST S", "QUARANTINED"),
-        [(status.segments, status.bytes, round(status.oldest_age_s, 1), status.quarantined)],
+        ("FILES", "RECORDS", "BYTES", "OLDEST S", "SET ASIDE", "ITS BYTES"),
+        [
+            (
+                *(status.segments, count_records(spool.folder), status.bytes),
+                *(round(status.oldest_age_s, 1), status.quarantined, status.quarantined_bytes),
+            )
+        ],
     )
+
+
+@spool.command("verify")
+def verify_spool() -> None:
+    """Check every record in the files of this host, also of those in use; nothing is changed.
+
+    The exit status is 1 if something is damaged. A torn end is no damage: it is what a process
+    leaves that was killed in the act.
+    """
+    reports = list(verify(extension().recorder.spool.folder))
+    rows = [(one.name, one.survey.frames, one.bytes, _places(one), _torn(one)) for one in reports]
+    print_table(("FILE", "RECORDS", "BYTES", "DAMAGED FROM-TO", "TORN BYTES"), rows)
+    if any(report.survey.damaged for report in reports):
+        raise click.ClickException("Some bytes are not what was written; see DAMAGED")
 
 
 @spool.command("ship")
@@ -58,13 +78,12 @@ def ship_spool(timeout: float) -> None:
     click.echo("Nothing of dead processes waits on this host's disk")
 
 
-@dead_letters.command("list")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
-def show_dead_letters(limit: int) -> None:
-    """List the newest dead letters with their reasons."""
-    with maintaining() as session:
-        rows = list_dead_letters(session, limit)
-    print_table(("ID", "TIME", "KIND", "TENANT", "REASON"), rows)
+def _places(report: FileReport) -> str:
+    return " ".join(f"{start}-{end}" for start, end in report.survey.damaged) or "-"
+
+
+def _torn(report: FileReport) -> int:
+    return report.survey.tail if report.survey.torn else 0
 
 
 @click.command("doctor")

@@ -17,11 +17,13 @@ from ..spool import Shipment, Spool
 from ..telemetry import SHIPMENTS, get_logger
 
 CONFIRM_INTERVAL_S = 0.1  # between two looks at the shipments table
+HURRY_INTERVAL_S = 0.01  # the same while a caller waits for its record
 ADOPT_INTERVAL_S = 5.0  # between two looks for files of dead processes
+UNSENT_MAX = 4  # shipments in memory that no broker took yet; the others wait on disk
 BACKOFF_FIRST_S = 0.1
 BACKOFF_MAX_S = 5.0
 
-Publish = Callable[[UUID, tuple[bytes, ...]], None]
+Publish = Callable[[UUID, tuple[bytes, ...]], bytes | None]
 Confirmed = Callable[[list[UUID]], set[UUID]]
 Learn = Callable[[], None]
 
@@ -49,6 +51,11 @@ class Backoff:
         """Whether the pause still lasts."""
         return time.monotonic() < self._until
 
+    @property
+    def failing(self) -> bool:
+        """Whether the last try failed."""
+        return self._pause_s > 0
+
     def fail(self) -> bool:
         """Pause, longer than last time; returns whether this is the first failure in a row."""
         first = self._pause_s == 0.0
@@ -65,7 +72,8 @@ class Shipper:
     """Ships one spool.
 
     Args:
-        publish: hands a shipment to the broker; raises when it is away.
+        publish: hands a shipment to the broker; raises when it is away. Returns the broker's
+            epoch: a new one tells that it lost what it held.
         confirmed: says which shipments Postgres holds; raises when it is away.
         learn: refreshes what capture knows of the platform; raises when Postgres is away.
     """
@@ -85,13 +93,16 @@ class Shipper:
         self._learn = learn
         self._settings = settings
         self._in_flight: dict[UUID, _InFlight] = {}
+        self._epoch: bytes | None = None
         self._broker = Backoff()
         self._database = Backoff()
-        self._adopt_at = self._confirm_at = 0.0
+        self._adopt_at = self._asked_at = self._sync_at = 0.0
         self._start_lock = threading.Lock()
         self._step_lock = threading.Lock()
         self._wake = threading.Event()
         self._stopping = threading.Event()
+        self._hurry = threading.Event()  # set while there are awaited receipts, and at the end
+        self._awaited: set[threading.Event] = set()
         self._thread: threading.Thread | None = None
         self._made_in = os.getpid()
         self._runs_in = 0
@@ -113,9 +124,24 @@ class Shipper:
                 self._in_flight = {}
                 self._step_lock = threading.Lock()
                 self._wake, self._stopping = threading.Event(), threading.Event()
+                self._hurry, self._awaited = threading.Event(), set()
             thread = threading.Thread(target=self._run, name="opsledger-shipper", daemon=True)
             thread.start()  # may fail; then the next record tries again
             self._thread, self._runs_in = thread, os.getpid()
+
+    def await_receipt(self, receipt: threading.Event, timeout_s: float | None = None) -> bool:
+        """Wait until the spool confirms a record, shipping it without delay; whether it did.
+
+        Args:
+            timeout_s: the longest wait, in seconds; by the settings if not given.
+        """
+        self._awaited.add(receipt)
+        self._hurry.set()
+        self._wake.set()
+        try:
+            return receipt.wait(self._settings.wait_timeout_s if timeout_s is None else timeout_s)
+        finally:
+            self._awaited.discard(receipt)
 
     def flush(self, timeout_s: float) -> bool:
         """Ship and await confirmation in this thread; returns whether nothing is left unconfirmed.
@@ -125,7 +151,8 @@ class Shipper:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            self._step_safely()
+            # The thread may be stuck in a step, as with a database that froze.
+            self._step_safely(wait_s=max(0.0, deadline - time.monotonic()))
             if not self._spool.pending:
                 return True
             if time.monotonic() >= deadline:
@@ -139,6 +166,7 @@ class Shipper:
             grace_s: in seconds; by the settings if not given.
         """
         self._stopping.set()
+        self._hurry.set()
         self._wake.set()
         grace = self._settings.flush_grace_s if grace_s is None else grace_s
         flushed = self.flush(grace) if self._spool.pending else True
@@ -153,17 +181,30 @@ class Shipper:
         interval = self._settings.flush_interval_ms / 1000
         while not self._stopping.is_set():
             # In flight: keep looking for receipts. Idle: sleep until a record or an orphan comes.
-            self._wake.wait(interval if self._spool.pending else ADOPT_INTERVAL_S)
+            pace = HURRY_INTERVAL_S if self._awaited else interval
+            self._wake.wait(pace if self._spool.pending else ADOPT_INTERVAL_S)
             self._wake.clear()
-            self._stopping.wait(interval)  # company for the record that woke us
+            self._hurry.wait(interval)  # company for the record that woke us
             self._step_safely()
+            self._calm_down()
 
-    def _step_safely(self) -> None:
+    def _calm_down(self) -> None:
+        """Go back to the usual pace once nobody waits."""
+        if not self._awaited and not self._stopping.is_set():
+            self._hurry.clear()
+            if self._awaited or self._stopping.is_set():  # came in between
+                self._hurry.set()
+
+    def _step_safely(self, wait_s: float = -1) -> None:
+        lock = self._step_lock
+        if not lock.acquire(timeout=wait_s):
+            return
         try:
-            with self._step_lock:
-                self._step()
+            self._step()
         except Exception:
             log.exception("shipper step failed; it goes on")
+        finally:
+            lock.release()
 
     def _step(self) -> None:
         now = time.monotonic()
@@ -175,17 +216,25 @@ class Shipper:
             self._ask_database(self._learn)
         self._send_new()
         self._send_again(now)
-        if self._in_flight and now >= self._confirm_at:
-            self._confirm_at = now + CONFIRM_INTERVAL_S
+        pause = HURRY_INTERVAL_S if self._awaited else CONFIRM_INTERVAL_S
+        if self._in_flight and now >= self._asked_at + pause:
+            self._asked_at = now
             self._ask_database(self._collect_receipts)
+        if now >= self._sync_at:  # last: what was confirmed by now needs no sync
+            self._sync_at = now + self._settings.spool_sync_interval_s
+            self._spool.sync()
 
     def _send_new(self) -> None:
-        while not self._broker.waiting and len(self._in_flight) < self._settings.inflight_max:
+        while not self._broker.waiting and self._room():
             shipment = self._spool.take(self._settings.batch_rows_max)
             if shipment is None:
                 return
             self._in_flight[shipment.id] = _InFlight(shipment, due_at=0.0, sends=0)
             self._send(self._in_flight[shipment.id])
+
+    def _room(self) -> bool:
+        unsent = sum(not item.sends for item in self._in_flight.values())
+        return unsent < UNSENT_MAX and len(self._in_flight) < self._settings.inflight_max
 
     def _send_again(self, now: float) -> None:
         for item in [item for item in self._in_flight.values() if now >= item.due_at]:
@@ -197,17 +246,38 @@ class Shipper:
 
     def _send(self, item: _InFlight) -> None:
         try:
-            self._publish(item.shipment.id, item.shipment.payloads)
+            epoch = self._publish(item.shipment.id, item.shipment.payloads)
         except Exception as error:
             SHIPMENTS.labels("failed").inc()
             if self._broker.fail():
                 log.warning("broker away, records wait on disk", error=repr(error))
             return
+        if self._broker.failing:
+            self._doubt_all()
         self._broker.succeed()
         SHIPMENTS.labels("published").inc()
         item.sends += 1
         wait = self._settings.confirm_timeout_s * 2 ** min(item.sends - 1, 6)
         item.due_at = time.monotonic() + wait
+        if epoch != self._epoch:
+            if self._epoch is not None:
+                self._send_all_again_but(item)
+            self._epoch = epoch
+
+    def _doubt_all(self) -> None:
+        """After an outage of the broker, which may have forgotten the last second or more: what
+        was sent often has long to wait for its next turn, and must not.
+        """
+        soon = time.monotonic() + self._settings.confirm_timeout_s
+        for item in self._in_flight.values():
+            item.due_at = min(item.due_at, soon)
+            item.sends = min(item.sends, 1)
+
+    def _send_all_again_but(self, sent: _InFlight) -> None:
+        log.warning("the broker lost what it held; shipping again", shipments=len(self._in_flight))
+        for item in self._in_flight.values():
+            if item is not sent:
+                item.due_at = 0.0
 
     def _collect_receipts(self) -> None:
         sent = [key for key, item in self._in_flight.items() if item.sends]

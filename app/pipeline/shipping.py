@@ -7,7 +7,7 @@ from ..config import Settings
 from ..spool import Spool
 from ..store.batches import confirmed_shipments
 from ..store.session import Database
-from ..worker import create_producer, send_shipment
+from ..worker import Dispatcher
 from .shipper import Shipper
 
 
@@ -18,6 +18,7 @@ def open_spool(settings: Settings) -> Spool:
         bytes_max=settings.spool_bytes_max,
         reserve_bytes=settings.spool_reserve_bytes,
         segment_bytes_max=settings.segment_bytes_max,
+        fsync=settings.spool_fsync,
     )
 
 
@@ -29,10 +30,10 @@ def open_shipper(
     Args:
         learn: called now and then to refresh what capture knows of the platform.
     """
-    producer = create_producer(settings.redis_url, settings.broker_timeout_s)
+    dispatcher = Dispatcher(settings.redis_url, settings.broker_timeout_s)
 
-    def publish(shipment_id: UUID, payloads: tuple[bytes, ...]) -> None:
-        send_shipment(producer, str(shipment_id), b"\n".join(payloads).decode())
+    def publish(shipment_id: UUID, payloads: tuple[bytes, ...]) -> bytes | None:
+        return dispatcher.send(shipment_id, b"\n".join(payloads))
 
     def confirmed(shipment_ids: list[UUID]) -> set[UUID]:
         with database.unrestricted_unsafe() as session:

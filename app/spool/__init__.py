@@ -4,6 +4,7 @@ Each process appends to a file of its own, so no two processes ever contend; a f
 is gone (the kernel released its lock) is adopted by a living one.
 """
 
-from .folder import Shipment, Spool, SpoolStatus
+from .folder import Shipment, Spool
+from .inspection import FileReport, SpoolStatus, count_records, verify
 
-__all__ = ["Shipment", "Spool", "SpoolStatus"]
+__all__ = ["FileReport", "Shipment", "Spool", "SpoolStatus", "count_records", "verify"]

@@ -1,28 +1,26 @@
 """One spool file: frames of length, checksum and bytes, appended by one process.
 
-A frame is either whole or, at the very end of the file, torn by a crash and then cut off.
+A frame is whole, or torn by a crash at the very end of the file and then cut off; where bytes in
+between are damaged, they alone are left out.
 """
 
 import errno
 import fcntl
 import os
-import struct
-import zlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from ..telemetry import get_logger
+from ..telemetry import QUARANTINED, get_logger
+from .aside import ASIDE_BYTES_MAX, DAMAGED, TORN, set_aside
+from .frames import FRAME_BYTES_MAX, Survey, find, pack, parse, survey
 
-FRAME_HEADER = struct.Struct("<II")  # payload length in bytes, CRC-32 of the payload
-FRAME_BYTES_MAX = 4 * 1024 * 1024  # sanity bound: a longer length is damage, not a record
 SUFFIX = ".seg"
 
+sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+
 log = get_logger(__name__)
-
-
-class DamagedSegment(Exception):
-    """A frame in the middle of a spool file does not match its checksum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,9 @@ class Segment:
     """A locked spool file; whoever has one owns its records.
 
     `size` counts whole frames only, in bytes; `taken` is the offset up to which records were
-    handed out; `open_runs` counts the runs handed out and not yet confirmed.
+    handed out; `open_runs` counts the runs handed out and not yet confirmed; `receipts` are those
+    who wait for a record to be confirmed, each with the offset behind it; `written` counts the
+    bytes of frames ever written to it, in this process, or found when it was adopted.
     """
 
     def __init__(self, path: Path, descriptor: int, size: int) -> None:
@@ -45,6 +45,12 @@ class Segment:
         self.size = size
         self.taken = 0
         self.open_runs = 0
+        self.receipts: list[tuple[int, threading.Event]] = []
+        self.written = size
+        self._synced = 0  # of `written`
+        self._named = False  # whether the folder was synced since the file has its name
+        self._sync_lock = threading.Lock()
+        self._closed = False
         self._descriptor = descriptor
 
     @classmethod
@@ -59,11 +65,7 @@ class Segment:
 
     @classmethod
     def adopt(cls, path: Path) -> Self | None:
-        """The file of a dead process, its torn end cut off; None while its process lives.
-
-        Raises:
-            DamagedSegment: a frame before the end is broken; the file is left as it is.
-        """
+        """The file of a dead process, its torn end cut off; None while its process lives."""
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -72,15 +74,16 @@ class Segment:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.fstat(descriptor).st_ino != path.stat().st_ino:
                 raise FileNotFoundError  # another process adopted and finished it meanwhile
-            size = _whole_bytes(descriptor)
-            _cut_torn_end(descriptor, size, path)
+            length = os.fstat(descriptor).st_size
+            found = survey(lambda start, count: os.pread(descriptor, count, start), length)
+            _cut_tail(descriptor, found, path)
         except (BlockingIOError, FileNotFoundError):
             os.close(descriptor)
             return None
         except BaseException:
             os.close(descriptor)
             raise
-        return cls(path, descriptor, size)
+        return cls(path, descriptor, found.size)
 
     @property
     def finished(self) -> bool:
@@ -93,7 +96,7 @@ class Segment:
         Raises:
             OSError: the frame could not be written.
         """
-        frame = FRAME_HEADER.pack(len(payload), zlib.crc32(payload)) + payload
+        frame = pack(payload)
         if len(frame) > FRAME_BYTES_MAX:  # it could not be read back, and would bar those behind
             raise OSError(errno.EFBIG, f"record too large for a frame: {len(payload)} bytes")
         try:
@@ -104,21 +107,61 @@ class Segment:
             os.ftruncate(self._descriptor, self.size)
             raise
         self.size += len(frame)
+        self.written += len(frame)
 
-    def read(self, start: int, *, rows_max: int, bytes_max: int) -> FrameRun:
-        """Whole frames from `start` on: at least one, at most `rows_max` within `bytes_max`.
+    def sync(self, mark: int) -> None:
+        """Bring everything up to a mark of `written` to the platter.
+
+        Who comes while another syncs waits for it; one of those then syncs for all of them.
 
         Raises:
-            DamagedSegment: the file is not what was written to it.
+            OSError: the disk did not confirm it.
         """
-        window = os.pread(self._descriptor, min(self.size - start, bytes_max), start)
-        payloads, end = _parse(window, rows_max)
-        if not payloads and self.size > start:  # one frame larger than the window
-            window = os.pread(self._descriptor, min(self.size - start, FRAME_BYTES_MAX), start)
-            payloads, end = _parse(window, 1)
-            if not payloads:
-                raise DamagedSegment(f"no whole frame at byte {start}")
+        with self._sync_lock:
+            if self._closed or self._synced >= mark:
+                return
+            reached = self.written  # before the sync: what is written during it is not covered
+            sync_data(self._descriptor)
+            if not self._named:
+                sync_folder(self.path.parent)
+                self._named = True
+            self._synced = reached
+
+    def read(self, start: int, *, rows_max: int, bytes_max: int) -> FrameRun:
+        """Whole frames from `start` on, at most `rows_max` within `bytes_max`, or one larger one.
+
+        None before the end of the file means that the frame at `start` is damaged.
+        """
+        payloads, end = parse(self._bytes(start, bytes_max), rows_max)
+        if not payloads and self.size > start:  # one frame larger than the window, or damaged
+            payloads, end = parse(self._bytes(start, FRAME_BYTES_MAX), 1)
         return FrameRun(payloads, start + end)
+
+    def skip_damage(self) -> None:
+        """Set aside what is damaged where the next record should be, and go on behind it."""
+        start = self.taken
+        following = find(self._bytes, start, self.size)
+        end = self.size if following is None else following
+        set_aside(
+            self.path.with_name(f"{self.path.stem}-{start}{DAMAGED}"),
+            self._bytes(start, min(end - start, ASIDE_BYTES_MAX)),
+        )
+        QUARANTINED.inc()
+        log.error("damage in a spool file", file=self.path.name, start=start, end=end)
+        self.taken = end
+
+    def _bytes(self, start: int, count: int) -> bytes:
+        return os.pread(self._descriptor, min(self.size - start, count), start)
+
+    def confirm(self, start: int, end: int) -> None:
+        """Note that the records from `start` to `end` are in Postgres, and tell who waits."""
+        self.open_runs -= 1
+        if not self.receipts:
+            return
+        for behind, receipt in self.receipts:
+            if start < behind <= end:
+                receipt.set()
+        self.receipts = [item for item in self.receipts if not start < item[0] <= end]
 
     def empty(self) -> None:
         """Forget all records and start again at the beginning of the same file."""
@@ -132,51 +175,36 @@ class Segment:
 
     def close(self) -> None:
         """Release the lock; the records stay for whoever adopts the file."""
-        os.close(self._descriptor)
+        with self._sync_lock:  # a sync under way must not find another file under its number
+            self._closed = True
+            os.close(self._descriptor)
+
+    def abandon(self) -> None:
+        """Let go of a parent's file in its child, where a thread that held a lock is not."""
+        self._sync_lock = threading.Lock()
+        self.close()
 
 
-def _cut_torn_end(descriptor: int, size: int, path: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the platter."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _cut_tail(descriptor: int, found: Survey, path: Path) -> None:
     """Cut what a crash left unfinished; the bytes are kept aside, should they not be that."""
-    torn = os.pread(descriptor, os.fstat(descriptor).st_size - size, size)
-    if torn:
-        path.with_suffix(".torn").write_bytes(torn)
-        os.ftruncate(descriptor, size)
-        log.warning("spool file had a torn end, set aside", file=path.name, bytes=len(torn))
-
-
-def _parse(window: bytes, rows_max: int) -> tuple[list[bytes], int]:
-    payloads: list[bytes] = []
-    position = 0
-    while len(payloads) < rows_max and position + FRAME_HEADER.size <= len(window):
-        length, checksum = FRAME_HEADER.unpack_from(window, position)
-        end = position + FRAME_HEADER.size + length
-        if end > len(window):
-            break
-        payload = window[position + FRAME_HEADER.size : end]
-        if zlib.crc32(payload) != checksum:
-            raise DamagedSegment(f"checksum at byte {position}")
-        payloads.append(payload)
-        position = end
-    return payloads, position
-
-
-def _whole_bytes(descriptor: int) -> int:
-    """The bytes of whole frames; what follows them is torn if it is the end of the file."""
-    length = os.fstat(descriptor).st_size
-    position = 0
-    while position < length:
-        header = os.pread(descriptor, FRAME_HEADER.size, position)
-        if len(header) < FRAME_HEADER.size:
-            return position
-        size, checksum = FRAME_HEADER.unpack(header)
-        end = position + FRAME_HEADER.size + size
-        if end > length:
-            if size > FRAME_BYTES_MAX:
-                raise DamagedSegment(f"impossible length at byte {position}")
-            return position
-        if zlib.crc32(os.pread(descriptor, size, position + FRAME_HEADER.size)) != checksum:
-            if end == length:
-                return position
-            raise DamagedSegment(f"checksum at byte {position}")
-        position = end
-    return position
+    if not found.tail:
+        return
+    suffix = TORN if found.torn else f"-{found.size}{DAMAGED}"
+    set_aside(
+        path.with_name(path.stem + suffix),
+        os.pread(descriptor, min(found.tail, ASIDE_BYTES_MAX), found.size),
+    )
+    os.ftruncate(descriptor, found.size)
+    if not found.torn:
+        QUARANTINED.inc()
+    said = "spool file had a torn end, set aside" if found.torn else "damage in a spool file"
+    log.warning(said, file=path.name, start=found.size, bytes=found.tail)

@@ -1,14 +1,18 @@
-"""Questions of the operator: what is there, and what could not be stored."""
-
-from datetime import datetime
-from uuid import UUID
+"""Questions of the operator: what is there."""
 
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from .models import ActionLogRow, AuditLogRow, DeadLetterRow, LogBatchRow, TenantRow
+from .models import (
+    ActionLogRow,
+    AuditLogRow,
+    DeadLetterRow,
+    LateRecordRow,
+    LogBatchRow,
+    TenantRow,
+)
 
-COUNTED = (TenantRow, ActionLogRow, AuditLogRow, LogBatchRow, DeadLetterRow)
+COUNTED = (TenantRow, ActionLogRow, AuditLogRow, LogBatchRow, DeadLetterRow, LateRecordRow)
 
 
 def migration_revision(session: Session) -> str:
@@ -22,21 +26,3 @@ def count_rows(session: Session) -> dict[str, int]:
         model.__tablename__: session.execute(select(func.count()).select_from(model)).scalar_one()
         for model in COUNTED
     }
-
-
-def list_dead_letters(
-    session: Session, limit: int
-) -> list[tuple[int, datetime, str | None, UUID | None, str]]:
-    """The newest dead letters: id, time, kind, tenant, reason."""
-    statement = (
-        select(
-            DeadLetterRow.id,
-            DeadLetterRow.created_at,
-            DeadLetterRow.kind,
-            DeadLetterRow.tenant_id,
-            DeadLetterRow.reason,
-        )
-        .order_by(DeadLetterRow.id.desc())
-        .limit(limit)
-    )
-    return [tuple(row) for row in session.execute(statement)]  # type: ignore[misc]

@@ -235,6 +235,27 @@ class DeadLetterRow(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
+class LateRecordRow(Base):
+    """A record that arrived after its time had left the hot window, as the line it came in."""
+
+    __tablename__ = "late_records"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="late_records_tenant_id_fkey")
+    )
+    kind: Mapped[str] = mapped_column(String(10))
+    id: Mapped[UUID]
+    created_at: Mapped[datetime]
+    payload: Mapped[bytes]
+    shipment_id: Mapped[UUID]
+    received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "kind", "id", name="late_records_pkey"),
+        CheckConstraint("kind IN ('action', 'audit')", name="late_records_kind_check"),
+    )
+
+
 class SandboxContactRow(Base):
     """A contact of the sandbox provider, which stands in for a CRM."""
 

@@ -19,6 +19,14 @@ from sqlalchemy.orm import Session
 from ..errors import QueryTimeout, StoreUnavailable
 
 CONNECT_TIMEOUT_S = 5
+# How long a connection to a host that vanished without a word is waited for: half a minute at most,
+# instead of the two hours of the system's keepalive.
+KEEPALIVE = {
+    "keepalives_idle": 10,  # s
+    "keepalives_interval": 5,  # s
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # ms; of what was sent and not acknowledged
+}
 QUERY_CANCELED = "57014"  # SQLSTATE query_canceled: statement_timeout ended it
 
 ENGINE_OPTIONS = {
@@ -26,7 +34,11 @@ ENGINE_OPTIONS = {
     "max_overflow": 10,
     "pool_timeout": 5,
     "pool_pre_ping": True,  # a restarted Postgres must not cost a caller an error
-    "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S, "application_name": "opsledger"},
+    "connect_args": {
+        "connect_timeout": CONNECT_TIMEOUT_S,
+        "application_name": "opsledger",
+        **KEEPALIVE,
+    },
 }
 
 

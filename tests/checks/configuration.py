@@ -40,7 +40,8 @@ own condition alone. A warning in the log says so at every start.
 Part of the contract, so not settings: a page has at most 1,000 rows (a trail 500, contacts 100), an
 offset at most 10,000, recent failures look back at most 1,440 minutes, an operation shows at most
 1,000 records of each kind; names have up to 100 characters, identifiers 255, error messages 16,384
-(cut with a mark); payloads are kept to a depth of 64.
+(cut with a mark); payloads are kept to a depth of 64; an ingest request has at most 1,000 records
+and 5,000,000 bytes, as sent and inflated, and no record of it is more than 5 minutes ahead.
 """
 
 

@@ -1,187 +1,258 @@
-"""Dead letters: a record that can never be stored is set aside with its reason, alone."""
+"""Dead letters: a record that cannot be stored is kept with its reason, and can be tried again."""
 
-import json
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import text
+from click.testing import Result
+from uuid_utils.compat import uuid7
 
-from app.domain.codec import encode
-from app.domain.records import Record
-from app.pipeline.persist import Persister
+from app.domain.access import OPERATOR_TENANT_ID
+from app.domain.codec import COLUMNS, encode
+from app.domain.records import Kind
+from app.pipeline.persist import Outcome, Persister
+from app.store import tenants as store
 from app.store.session import Database
-from tests.support.ledger import check_batches, letters, received, rows
-from tests.support.world import World, action, audit, lines_of
+from tests.support.ledger import batches, check_batches, letters, received, rows
+from tests.support.world import World, action
+
+SHIPMENT_ROWS = 500
 
 
 @pytest.fixture
-def persister(environment: dict[str, str]) -> Iterator[Persister]:
-    """A worker's persister, with connections of its own."""
-    database = Database.connect(environment["WORKER_DATABASE_URL"])
+def persister(world: World) -> Iterator[Persister]:
+    """What a worker commits with."""
+    database = Database.connect(world.opsledger.settings.url_of("worker"))
     yield Persister(database)
     database.close()
 
 
-def poisoned(record: Record, **values: Any) -> str:
-    """The line of a record with some of its values replaced, as capture never makes it."""
-    return json.dumps({**json.loads(encode(record)), **values})
+def line_of(tenant_id: UUID, /, **cells: str) -> bytes:
+    """A record's line with some of its cells overwritten, as no encoder of ours writes it."""
+    letter, *written = encode(action(tenant_id)).decode().split("\t")
+    values = {**dict(zip(COLUMNS[Kind.ACTION], written, strict=True)), **cells}
+    return "\t".join([letter, *values.values()]).encode()
 
 
-POISON: dict[str, tuple[Callable[[UUID], str], str]] = {
-    "NUL in a payload": (
-        lambda t: poisoned(action(t), request_payload={"a": "x\x00y"}),
-        "request_payload: unsupported Unicode escape sequence: \\u0000",
-    ),
-    "NUL in a text": (
-        lambda t: poisoned(action(t), error_message="\x00"),
-        "0x00",
-    ),
-    "NUL in a name": (
-        lambda t: poisoned(audit(t), user_id="a\x00"),
-        "0x00",
-    ),
-    "lone surrogate in a payload": (
-        lambda t: poisoned(action(t), response_data=["\ud800"]),
-        "surrogate",
-    ),
-    "lone surrogate in a text": (lambda t: poisoned(audit(t), user_agent="\udfff"), "surrogate"),
-    "NaN": (lambda t: poisoned(action(t), request_payload={"a": float("nan")}), "NaN"),
-    "Infinity": (lambda t: poisoned(audit(t), changes={"a": float("-inf")}), "Infinity"),
-    "a number beyond floats": (
-        lambda t: poisoned(action(t), request_payload={"a": 1.5}).replace("1.5", "1e999"),
-        "1e999",
-    ),
-    "a huge integer": (
-        lambda t: poisoned(action(t), request_payload={"a": 1}).replace(
-            '"a": 1', '"a": ' + "9" * 5000
+def flask(world: World, *arguments: str) -> Result:
+    """Run a command as an operator does."""
+    with world.app.app_context():
+        return world.app.test_cli_runner().invoke(args=arguments)
+
+
+def poison(tenant_id: UUID, stranger: UUID, new_type: str) -> dict[str, bytes]:
+    """Lines that Postgres cannot take, by what their reason has to name."""
+    return {
+        f"tenant_id: no tenant {stranger}": line_of(stranger),
+        "action_type_enum": line_of(tenant_id, action_type=new_type),
+        "execution_time_ms: must be from 0 to 2147483647": line_of(
+            tenant_id, execution_time_ms="99999999999"
         ),
-        "digits",
-    ),
-    "nesting beyond reason": (
-        lambda t: poisoned(action(t), request_payload={"a": 1}).replace(
-            '"a": 1', '"a": ' + "[" * 100_000 + "]" * 100_000
+        "provider_name: must have 1 to 100 characters, not 300": line_of(
+            tenant_id, provider_name="x" * 300
         ),
-        "recursion",
-    ),
-    "an unknown action type": (
-        lambda t: poisoned(action(t), action_type="crm_dance"),
-        "action_type",
-    ),
-    "an unknown status": (lambda t: poisoned(action(t), status="won"), "won"),
-    "a provider too long": (
-        lambda t: poisoned(action(t), provider_name="x" * 101),
-        "provider_name: value too long for type character varying(100)",
-    ),
-    "a negative time": (lambda t: poisoned(action(t), execution_time_ms=-1), "execution_time_ms"),
-    "a time too large": (
-        lambda t: poisoned(action(t), execution_time_ms=2**31),
-        "execution_time_ms",
-    ),
-    "a time of another type": (lambda t: poisoned(action(t), execution_time_ms="soon"), "soon"),
-    "no provider": (lambda t: poisoned(action(t), provider_name=None), "provider_name"),
-    "metadata of another type": (lambda t: poisoned(action(t), metadata="x"), "metadata"),
-    "changes of another type": (lambda t: poisoned(audit(t), changes=[1]), "changes"),
-    "a name of another type": (lambda t: poisoned(audit(t), resource_id={"a": 1}), "resource_id"),
-    "a resource id too long": (lambda t: poisoned(audit(t), resource_id="x" * 256), "resource_id"),
-    "an unknown tenant": (lambda _: poisoned(action(uuid4())), "tenant"),
-    "a tenant that is no UUID": (lambda t: poisoned(action(t), tenant_id="acme"), "UUID"),
-    "an id of another version": (lambda t: poisoned(action(t), id=str(uuid4())), "UUIDv7"),
-    "an id past the year 9999": (
-        lambda t: poisoned(action(t), id="ffffffff-ffff-7fff-bfff-ffffffffffff"),
-        "UUIDv7",
-    ),
-    "an unknown kind": (lambda t: poisoned(action(t), kind="rumour"), "rumour"),
-    "an unknown field": (lambda t: poisoned(action(t), colour="red"), "colour"),
-    "an unknown field with NUL": (lambda t: poisoned(action(t), **{"a\x00": 1}), "unexpected"),
-    "an unknown field with a surrogate": (
-        lambda t: poisoned(action(t), **{"a\ud800": 1}),
-        "unexpected",
-    ),
-    "an unknown field of great length": (
-        lambda t: poisoned(action(t), **{"a" * 100_000: 1}),
-        "unexpected",
-    ),
-    "another JSON value": (lambda _: "[1, 2]", "not a record"),
-    "no JSON": (lambda _: "{broken", "Expecting property name"),
-    "an empty line": (lambda _: "", "Expecting value"),
-    "a raw lone surrogate": (lambda _: '"\ud800"', "not a record"),
-    "a record with a raw lone surrogate": (
-        lambda t: poisoned(action(t), error_message="HERE").replace("HERE", "\ud800"),
-        "surrogate",
-    ),
-}
+        "request_payload: Expecting": line_of(tenant_id, request_payload='{"a":'),
+        "response_data: unsupported Unicode escape sequence": line_of(
+            tenant_id, response_data='{"a":"\\\\u0000"}'
+        ),
+        "id: not-a-uuid is not a UUIDv7": line_of(tenant_id, id="not-a-uuid"),
+        "status: 'done'": line_of(tenant_id, status="done"),
+        "is not a UUIDv7 of yesterday": line_of(tenant_id, created_at="yesterday"),
+        "tenant_id: badly formed": line_of(tenant_id, tenant_id="a\x00b"),
+        "execution_time_ms: invalid literal": line_of(tenant_id, execution_time_ms="0x1F"),
+        "not a record": b"x\tbroken",
+        "not UTF-8": line_of(tenant_id).replace(b"hubspot", b"hub\xffspot"),
+    }
 
 
-@pytest.mark.parametrize("name", POISON)
-def test_a_record_that_can_never_be_stored_is_a_dead_letter_and_its_neighbours_commit(
-    world: World, maintenance: Database, persister: Persister, name: str
+def reasons(world: World, shipment_id: UUID) -> list[str]:
+    """Why the letters of a shipment are dead."""
+    return [letter.reason for letter in letters(world.maintenance, shipment_id)]
+
+
+def deliver(persister: Persister, tenant_id: UUID, bad: list[bytes]) -> tuple[UUID, Outcome]:
+    """A full shipment, the bad lines strewn among good ones."""
+    lines = [encode(action(tenant_id)) for _ in range(SHIPMENT_ROWS - len(bad))]
+    for number, line in enumerate(bad):
+        lines.insert(number * 31, line)
+    shipment_id = uuid4()
+    return shipment_id, persister.persist(shipment_id, b"\n".join(lines))
+
+
+def test_of_500_records_7_of_poison_become_dead_letters_and_493_rows(
+    world: World, persister: Persister
 ) -> None:
-    """With its bytes and a reason that says what is wrong."""
-    make, reason = POISON[name]
-    tenant, shipment = world.settle().tenant_id, uuid4()
-    before, poison, after = action(tenant), make(tenant), audit(tenant)
-    lines = "\n".join([lines_of(before), poison, lines_of(after)])
-    outcome = persister.persist(shipment, lines)
-    assert (outcome.inserted, outcome.duplicates, outcome.dead) == (2, 0, 1)
-    (letter,) = letters(maintenance, shipment)
-    assert reason in letter.reason
-    assert len(letter.reason) <= 2000
-    assert bytes(letter.payload) == poison.encode("utf-8", "replace")
-    assert [row.id for row in rows(maintenance, "action_logs", tenant)] == [before.id]
-    assert [row.id for row in rows(maintenance, "audit_logs", tenant)] == [after.id]
-    check_batches(maintenance, tenant)
+    """Each names its reason and keeps its bytes, and the shipment has its receipt."""
+    tenant_id = world.settle().tenant_id
+    bad = dict(list(poison(tenant_id, uuid7(), "not_yet_known").items())[:7])
+    shipment_id, outcome = deliver(persister, tenant_id, list(bad.values()))
+    assert (outcome.inserted, outcome.dead, outcome.duplicates) == (493, 7, 0)
+    assert len(rows(world.maintenance, "action_logs", tenant_id)) == 493
+    check_batches(world.maintenance, tenant_id)
+    assert received(world.maintenance, shipment_id)
+    found = {
+        bytes(letter.payload): letter.reason for letter in letters(world.maintenance, shipment_id)
+    }
+    assert set(found) == set(bad.values())
+    for word, line in bad.items():
+        assert word in found[line]
 
 
-def test_a_full_shipment_with_every_poison_keeps_all_its_good_records(
-    world: World, maintenance: Database, persister: Persister
+def test_every_kind_of_poison_is_set_aside_alone(world: World, persister: Persister) -> None:
+    """One by one with a good neighbour: nothing keeps that one from its row."""
+    tenant_id = world.settle().tenant_id
+    lines = poison(tenant_id, uuid7(), "not_yet_known")
+    for number, (word, line) in enumerate(lines.items(), start=1):
+        shipment_id = uuid4()
+        body = b"\n".join([line, encode(action(tenant_id))])
+        outcome = persister.persist(shipment_id, body)
+        assert (outcome.inserted, outcome.dead) == (1, 1), word
+        (letter,) = letters(world.maintenance, shipment_id)
+        assert word in letter.reason
+        assert bytes(letter.payload) == line
+        assert len(rows(world.maintenance, "action_logs", tenant_id)) == number
+
+
+def test_a_letter_is_stored_by_a_retry_once_its_cause_is_mended(
+    world: World, persister: Persister
 ) -> None:
-    """500 records, of which each kind of poison spoils one; delivered twice, buried once."""
-    tenant, shipment = world.settle().tenant_id, uuid4()
-    good = [action(tenant) if n % 3 else audit(tenant) for n in range(500 - len(POISON))]
-    lines = [lines_of(record) for record in good]
-    for number, (make, _) in enumerate(POISON.values()):
-        lines.insert(number * 13, make(tenant))
-    assert len(lines) == 500
-    outcome = persister.persist(shipment, "\n".join(lines))
-    assert (outcome.inserted, outcome.dead) == (len(good), len(POISON))
-    persister.persist(shipment, "\n".join(lines))
-    assert len(letters(maintenance, shipment)) == len(POISON)
-    found = rows(maintenance, "action_logs", tenant) + rows(maintenance, "audit_logs", tenant)
-    assert {row.id for row in found} == {record.id for record in good}
-    check_batches(maintenance, tenant)
+    """The tenant is created, the type is added; what is as bad as before stays, with its reason."""
+    tenant_id, stranger, new_type = world.settle().tenant_id, uuid7(), f"new_type_{uuid4().hex[:8]}"
+    bad = list(poison(tenant_id, stranger, new_type).values())[:3]
+    shipment_id, _ = deliver(persister, tenant_id, bad)
+    ids = [str(letter.id) for letter in letters(world.maintenance, shipment_id)]
+    assert flask(world, "dead-letters", "retry", *ids).exit_code == 1
+    assert len(reasons(world, shipment_id)) == 3
+
+    with world.maintenance.unrestricted_unsafe() as session:
+        store.add_tenant(session, tenant_id=stranger, name="B", slug=f"s-{stranger.hex}")
+    assert flask(world, "action-types", "add", new_type).exit_code == 0
+    result = flask(world, "dead-letters", "retry", *ids)
+    assert result.exit_code == 1
+    assert result.output.count("stored") == 2
+    (reason,) = reasons(world, shipment_id)
+    assert reason.startswith("execution_time_ms")
+    (row,) = rows(world.maintenance, "action_logs", stranger)
+    assert row.action_type == "crm_create"
+    mended = [row.action_type for row in rows(world.maintenance, "action_logs", tenant_id)]
+    assert mended.count(new_type) == 1
+    check_batches(world.maintenance, stranger)
+    check_batches(world.maintenance, tenant_id)
 
 
-def test_a_dead_letter_says_whose_record_it_was(
-    world: World, maintenance: Database, persister: Persister
+def test_a_reason_that_changed_is_the_one_that_is_kept(world: World, persister: Persister) -> None:
+    """First the tenant was missing; now it is there, and the status is wrong."""
+    stranger, shipment_id = uuid7(), uuid4()
+    persister.persist(shipment_id, line_of(stranger, status="done"))
+    (letter,) = letters(world.maintenance, shipment_id)
+    assert letter.reason.startswith("tenant_id: no tenant")
+    with world.maintenance.unrestricted_unsafe() as session:
+        store.add_tenant(session, tenant_id=stranger, name="B", slug=f"s-{stranger.hex}")
+    result = flask(world, "dead-letters", "retry", str(letter.id))
+    assert result.exit_code == 1
+    assert "status" in result.output
+    (kept,) = letters(world.maintenance, shipment_id)
+    assert kept.id == letter.id
+    assert kept.reason.startswith("status: 'done'")
+
+
+def test_a_letter_whose_record_is_in_the_ledger_goes_without_a_second_row(
+    world: World, persister: Persister
 ) -> None:
-    """Tenant, kind and id, where they could be read."""
-    shipment, nobody = uuid4(), uuid4()
-    record = audit(nobody)
-    persister.persist(shipment, lines_of(record))
-    (letter,) = letters(maintenance, shipment)
-    assert (letter.tenant_id, letter.kind, letter.record_id) == (nobody, "audit", record.id)
-    assert str(nobody) in letter.reason
+    """It was mended and sent again by somebody else."""
+    tenant_id, shipment_id = uuid7(), uuid4()
+    line = line_of(tenant_id)
+    persister.persist(shipment_id, line)
+    with world.maintenance.unrestricted_unsafe() as session:
+        store.add_tenant(session, tenant_id=tenant_id, name="B", slug=f"s-{tenant_id.hex}")
+    persister.persist(uuid4(), line)
+    (letter,) = letters(world.maintenance, shipment_id)
+    result = flask(world, "dead-letters", "retry", str(letter.id))
+    assert (result.exit_code, "already" in result.output) == (0, True)
+    assert letters(world.maintenance, shipment_id) == []
+    assert len(rows(world.maintenance, "action_logs", tenant_id)) == 1
+    assert len(batches(world.maintenance, tenant_id)) == 1
 
 
-def test_a_shipment_of_dead_letters_alone_has_its_receipt(
-    world: World, maintenance: Database, persister: Persister
+def test_a_letter_that_is_gone_is_not_stored_twice(world: World, persister: Persister) -> None:
+    """Two operators retry the same letter; the second finds nothing and changes nothing."""
+    tenant_id, shipment_id = uuid7(), uuid4()
+    line = line_of(tenant_id)
+    persister.persist(shipment_id, line)
+    (letter,) = letters(world.maintenance, shipment_id)
+    with world.maintenance.unrestricted_unsafe() as session:
+        store.add_tenant(session, tenant_id=tenant_id, name="B", slug=f"s-{tenant_id.hex}")
+    assert persister.retry(letter.id, line).inserted == 1
+    with pytest.raises(LookupError):
+        persister.retry(letter.id, line_of(tenant_id))
+    assert len(rows(world.maintenance, "action_logs", tenant_id)) == 1
+    assert flask(world, "dead-letters", "retry", str(letter.id)).exit_code == 1
+
+
+def test_a_letter_is_shown_decoded_where_that_is_possible(
+    world: World, persister: Persister
 ) -> None:
-    """Or the spool would send it for ever."""
-    shipment = uuid4()
-    assert persister.persist(shipment, "nonsense\n[]").dead == 2
-    assert received(maintenance, shipment)
+    """Else byte by byte, with nothing that could play tricks on a terminal."""
+    shipment_id, stranger = uuid4(), uuid7()
+    persister.persist(shipment_id, b"\n".join([line_of(stranger), b"\xff\x1b[2J"]))
+    broken, whole = sorted(letters(world.maintenance, shipment_id), key=lambda row: row.kind or "")
+    shown = flask(world, "dead-letters", "show", str(whole.id))
+    assert shown.exit_code == 0
+    assert f'"tenant_id": "{stranger}"' in shown.output
+    assert "no tenant" in shown.output
+    raw = flask(world, "dead-letters", "show", str(broken.id))
+    assert r"\xff\x1b[2J" in raw.output
+    assert "\x1b" not in raw.output
+    assert flask(world, "dead-letters", "show", "999999999").exit_code == 1
 
 
-def test_a_new_action_type_is_stored_as_soon_as_it_is_known(
-    world: World, maintenance: Database, persister: Persister
-) -> None:
-    """Before that it is a dead letter with its reason."""
-    tenant, name = world.settle().tenant_id, f"persist_{uuid4().hex[:12]}"
-    unknown = replace(action(tenant), action_type=name)
-    assert persister.persist(uuid4(), lines_of(unknown)).dead == 1
-    with maintenance.unrestricted_unsafe() as session:
-        session.execute(text("SELECT add_action_type(:name)"), {"name": name})
-    assert persister.persist(uuid4(), lines_of(unknown)).inserted == 1
+def test_a_letter_is_dropped_only_when_confirmed(world: World, persister: Persister) -> None:
+    """What is gone is gone: the command asks, or wants --yes."""
+    shipment_id = uuid4()
+    persister.persist(shipment_id, line_of(uuid7()))
+    (letter,) = letters(world.maintenance, shipment_id)
+    assert flask(world, "dead-letters", "drop", str(letter.id)).exit_code == 1
+    assert len(reasons(world, shipment_id)) == 1
+    assert flask(world, "dead-letters", "drop", str(letter.id), "--yes").exit_code == 0
+    assert reasons(world, shipment_id) == []
+    assert flask(world, "dead-letters", "drop", str(letter.id), "--yes").exit_code == 1
+
+
+def test_retrying_and_dropping_are_on_record(live: World, persister: Persister) -> None:
+    """With the tenant where there is one, else with the operator's; with who, which and why."""
+    tenant_id, stranger, shipment_id = live.settle().tenant_id, uuid7(), uuid4()
+    body = b"\n".join([line_of(tenant_id, status="done"), line_of(stranger)])
+    persister.persist(shipment_id, body)
+    ids = {letter.tenant_id: str(letter.id) for letter in letters(live.maintenance, shipment_id)}
+    flask(live, "dead-letters", "retry", ids[tenant_id])
+    flask(live, "dead-letters", "drop", ids[stranger], "--yes")
+    live.arrive()
+    (retried,) = rows(live.maintenance, "audit_logs", tenant_id)
+    assert (retried.action, retried.resource_type, retried.resource_id) == (
+        *("retry", "dead_letter", ids[tenant_id]),
+    )
+    assert retried.changes["after"]["outcome"].startswith("still refused: status")
+    assert retried.user_id.startswith("cli:")
+    of_operator = rows(live.maintenance, "audit_logs", OPERATOR_TENANT_ID)
+    (dropped,) = [row for row in of_operator if row.resource_id == ids[stranger]]
+    assert dropped.action == "drop"
+    assert dropped.changes["before"]["reason"] == f"tenant_id: no tenant {stranger}"
+    assert len(dropped.changes["before"]["sha256"]) == 64
+
+
+def test_all_letters_are_retried_at_once(world: World, persister: Persister) -> None:
+    """More than the command reads at a time; those of others do no harm."""
+    stranger = uuid7()
+    shipment_id = uuid4()
+    persister.persist(shipment_id, b"\n".join(line_of(stranger) for _ in range(250)))
+    with world.maintenance.unrestricted_unsafe() as session:
+        store.add_tenant(session, tenant_id=stranger, name="B", slug=f"s-{stranger.hex}")
+    flask(world, "dead-letters", "retry", "--all")
+    assert reasons(world, shipment_id) == []
+    assert len(rows(world.maintenance, "action_logs", stranger)) == 250
+
+
+def test_retry_wants_ids_or_all(world: World) -> None:
+    """Not both, not neither."""
+    assert flask(world, "dead-letters", "retry").exit_code == 2
+    assert flask(world, "dead-letters", "retry", "1", "--all").exit_code == 2

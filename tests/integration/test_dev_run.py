@@ -155,6 +155,7 @@ def test_a_run_serves_says_how_to_try_it_and_stops_in_order(
     settings = checkout / ".data" / "env"
     assert stat.S_IMODE(settings.stat().st_mode) == 0o600
     assert f"PORT={first.port}\n" in settings.read_text()
+    assert re.search(r"^OPSLEDGER_EXTERNAL_ID_KEY=\w{48}$", settings.read_text(), re.MULTILINE)
 
     os.kill(leader(first, "gunicorn"), signal.SIGKILL)
     first.wait_for("web        ended by signal 9; starting again")

@@ -296,7 +296,8 @@ GRANTS = {
     "audit_logs": {"web": "SELECT", "maintenance": "SELECT"},
     "log_batches": {"web": "SELECT", "maintenance": "SELECT", "worker": "INSERT SELECT"},
     "shipments": {"web": "SELECT", "maintenance": "DELETE SELECT", "worker": "INSERT SELECT"},
-    "dead_letters": {"maintenance": "DELETE SELECT", "worker": "INSERT"},
+    "dead_letters": {"maintenance": "DELETE SELECT", "worker": "DELETE INSERT"},
+    "late_records": {"maintenance": "SELECT", "worker": "INSERT"},
     "tenants": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "api_keys": {"maintenance": "INSERT SELECT UPDATE"},
     "action_types": {"web": "SELECT", "worker": "SELECT", "maintenance": "SELECT"},
@@ -387,7 +388,7 @@ def test_a_migration_does_not_wait_long_for_a_lock(migrated: Migrated) -> None:
     migrated.upgrade()
     head = migrated.revision
     with migrated.owner() as reader:
-        reader.execute(text("SELECT count(*) FROM sandbox_contacts"))  # a long transaction
+        reader.execute(text("SELECT count(*) FROM dead_letters"))  # a long transaction
         started = time.monotonic()
         with pytest.raises(OperationalError, match="lock timeout"):
             migrated.downgrade()

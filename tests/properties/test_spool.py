@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from app.errors import SpoolFull
 from app.spool import Shipment, Spool
-from app.spool.segment import FRAME_HEADER
+from app.spool.frames import FRAME_HEADER
 from tests.support.samples import open_spool, recover
 
 BYTES_MAX = 1500

@@ -12,6 +12,7 @@ from app.dev.process import wait_until
 from app.dev.procfile import read_procfile
 from app.dev.program import Program
 from app.dev.server import free_port
+from app.dev.settings import children_environment
 
 ROOT = Path(__file__).parents[2]
 START_S = 40.0
@@ -30,7 +31,8 @@ class Product:
 
     def __init__(self, env: Mapping[str, str], folder: Path, names: tuple[str, ...]) -> None:
         self.port = free_port()
-        self.env = {**env, "PORT": str(self.port), "OPSLEDGER_HOST": "127.0.0.1"}
+        settings = {**env, "PORT": str(self.port), "OPSLEDGER_HOST": "127.0.0.1"}
+        self.env = children_environment(settings, env)  # its PATH leads to our own gunicorn
         self.programs = {
             name: Program(name, command, env=self.env, cwd=ROOT, log_path=folder / f"{name}.log")
             for name, command in read_procfile(ROOT / "Procfile", names).items()

@@ -60,10 +60,10 @@ def audit(**values: Any) -> AuditRecord:
     return audit_record({"id": uuid7(), **audit_values(**values)})
 
 
-def open_spool(folder: Path, **bounds: int) -> Spool:
-    """A spool with small bounds."""
+def open_spool(folder: Path, **values: Any) -> Spool:
+    """A spool with small bounds, by default without syncs of its own."""
     usual = {"bytes_max": 1 << 24, "reserve_bytes": 1 << 16, "segment_bytes_max": 1 << 12}
-    return Spool(folder, **{**usual, **bounds})
+    return Spool(folder, **{**usual, "fsync": "off", **values})
 
 
 def drain(spool: Spool) -> list[bytes]:

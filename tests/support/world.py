@@ -72,9 +72,9 @@ def audit(tenant_id: UUID, *, at: datetime | None = None, **values: Any) -> Audi
     return AuditRecord(**{**defaults, **values, "tenant_id": tenant_id})
 
 
-def lines_of(*records: Record) -> str:
-    """A shipment's text: JSON, one record a line."""
-    return b"\n".join(encode(record) for record in records).decode()
+def lines_of(*records: Record) -> bytes:
+    """A shipment's bytes: one record a line."""
+    return b"\n".join(encode(record) for record in records)
 
 
 def eventually(check: Callable[[], bool], within_s: float = WAIT_S) -> None:

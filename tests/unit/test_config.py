@@ -58,6 +58,7 @@ def test_a_blank_setting_is_the_default(name: str) -> None:
         ("OPSLEDGER_SPOOL_RESERVE_BYTES", "0", "spool_reserve_bytes", 0),
         ("OPSLEDGER_CONFIRM_TIMEOUT_S", "0.5", "confirm_timeout_s", 0.5),
         ("OPSLEDGER_TRUSTED_PROXIES", "2", "trusted_proxies", 2),
+        ("OPSLEDGER_EXTERNAL_ID_KEY", "x" * 32, "external_id_key", None),
         ("OPSLEDGER_DEMO", "Yes", "demo", True),
         ("OPSLEDGER_DEMO", " ON ", "demo", True),
         ("OPSLEDGER_DEMO", "false", "demo", False),
@@ -88,6 +89,8 @@ def test_a_setting_is_read_in_its_type(name: str, text: str, field: str, value: 
         ("OPSLEDGER_DEMO", "maybe"),
         ("OPSLEDGER_LOG_LEVEL", "LOUD"),
         ("OPSLEDGER_PAYLOAD_BYTES_MAX", "1048577"),
+        ("OPSLEDGER_EXTERNAL_ID_KEY", "x" * 31),
+        ("OPSLEDGER_HOT_DAYS", "0"),
     ],
 )
 def test_a_bad_setting_is_refused_by_its_name_and_value(name: str, text: str) -> None:

@@ -349,3 +349,50 @@ def test_while_the_database_is_away_it_is_asked_only_once(
     assert learn.calls == 1
     assert [event["event"] for event in events(caplog)] == ["action types not known yet"]
     assert len(kept(recorder)) == 3
+
+
+def test_a_batch_that_is_accepted_is_on_disk(open_recorder: Open) -> None:
+    """Counted, and the shipper is told once."""
+    notify = Ticker()
+    recorder = open_recorder(notify)
+    before = metric("opsledger_captured_total", kind="audit")
+    batch = [action(), audit(), action()]
+    assert recorder.keep_accepted(batch) == {}
+    assert notify.calls == 1
+    assert metric("opsledger_captured_total", kind="audit") == before + 1
+    assert kept(recorder) == batch
+
+
+def test_what_a_batch_could_not_keep_is_told_counted_and_logged_once(
+    open_recorder: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By id and reason; its neighbours are kept."""
+    recorder = open_recorder(bytes_max=1000, reserve_bytes=10_000)
+    before = lost(Kind.ACTION, "spool_full")
+    large = [action(response_data="x" * 2000) for _ in range(3)]
+    batch = [audit(), *large, audit()]
+    assert recorder.keep_accepted(batch) == {record.id: "spool_full" for record in large}
+    assert lost(Kind.ACTION, "spool_full") == before + 3
+    (event,) = events(caplog)
+    assert (event["event"], event["records"]) == ("records not accepted", 3)
+    assert kept(recorder) == [batch[0], batch[-1]]
+
+
+def test_a_batch_that_the_disk_refuses_is_told(open_recorder: Open) -> None:
+    """A full disk is another reason than a full spool."""
+    recorder = open_recorder()
+    small, large = action(), action(response_data="x" * 1000)
+    with file_size_limit(600):
+        assert recorder.keep_accepted([small, large]) == {large.id: "append_failed"}
+    assert kept(recorder) == [small]
+
+
+def test_a_made_record_is_cleaned_and_judged_but_not_kept(open_recorder: Open) -> None:
+    """As recording does it."""
+    recorder = open_recorder()
+    values = {**action_values(request_payload={"password": "x"}), "id": action().id}
+    record = recorder.make(Kind.ACTION, values)
+    assert record.metadata["cleaned"] == {"redacted": ["request_payload.password"]}
+    with pytest.raises(InvalidRecord, match="provider_name"):
+        recorder.make(Kind.ACTION, {**values, "provider_name": ""})
+    assert kept(recorder) == []

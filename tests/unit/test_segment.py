@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from app.spool import segment as module
-from app.spool.segment import FRAME_BYTES_MAX, FRAME_HEADER, SUFFIX, DamagedSegment, Segment
+from app.spool.frames import FRAME_BYTES_MAX, FRAME_HEADER
+from app.spool.segment import SUFFIX, Segment
 from tests.support.forks import file_size_limit
 from tests.support.samples import events
 
@@ -134,45 +135,6 @@ def test_a_torn_end_is_logged(path: Path, caplog: pytest.LogCaptureFixture) -> N
     (event,) = events(caplog)
     assert event["event"] == "spool file had a torn end, set aside"
     assert event["bytes"] == FRAME_HEADER.size + 99
-
-
-@pytest.mark.parametrize("mask", [0x01, 0x80, 0xFF])
-def test_a_flipped_byte_anywhere_never_becomes_a_record(path: Path, mask: int) -> None:
-    """The file is refused as it is, or only what stands before the damage is taken from it."""
-    whole = written(path)
-    for position in range(len(whole)):
-        damaged = bytearray(whole)
-        damaged[position] ^= mask
-        path.write_bytes(damaged)
-        torn = path.with_suffix(".torn")
-        torn.unlink(missing_ok=True)
-        try:
-            found = adopted(path)
-        except DamagedSegment:
-            assert path.read_bytes() == damaged
-            continue
-        assert found == PAYLOADS[: len(found)]
-        assert path.read_bytes() + torn.read_bytes() == damaged
-
-
-def test_an_impossible_length_is_damage(path: Path) -> None:
-    """Not a torn end: no process ever wrote that much."""
-    whole = written(path)
-    path.write_bytes(whole + FRAME_HEADER.pack(FRAME_BYTES_MAX + 1, 0))
-    with pytest.raises(DamagedSegment, match=f"impossible length at byte {len(whole)}"):
-        Segment.adopt(path)
-
-
-def test_damage_under_a_living_process_is_noticed_on_reading(path: Path) -> None:
-    """What is handed out matches its checksum."""
-    segment = Segment.create(path)
-    segment.append(b"first")
-    with path.open("r+b") as file:
-        file.seek(FRAME_HEADER.size)
-        file.write(b"F")
-    with pytest.raises(DamagedSegment, match="checksum at byte 0"):
-        contents(segment)
-    segment.close()
 
 
 def test_a_run_is_bounded_in_rows_and_bytes(path: Path) -> None:

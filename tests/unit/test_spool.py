@@ -10,11 +10,10 @@ from uuid import uuid4
 import pytest
 
 from app.errors import SpoolFull
-from app.spool import Spool, folder
+from app.spool import Spool
 from app.spool.folder import SHIPMENT_BYTES_MAX
-from app.spool.segment import FRAME_HEADER, DamagedSegment
 from tests.support.forks import Fork, file_size_limit
-from tests.support.samples import drain, events, metric, open_spool, recover
+from tests.support.samples import drain, events, open_spool, recover
 
 SMALL = 200  # bytes of a segment: a few records each
 
@@ -157,47 +156,6 @@ def test_an_empty_file_of_a_dead_process_is_removed(tmp_path: Path) -> None:
     assert spool.adopt() == 0
     assert names(tmp_path) == []
     spool.close()
-
-
-def test_a_damaged_file_is_set_aside_counted_and_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """And the others are adopted."""
-    for start in (0, 10):
-        dead = open_spool(tmp_path)
-        fill(dead, numbers(10, start))
-        kill(dead)
-    victim = tmp_path / names(tmp_path)[0]
-    damaged = bytearray(victim.read_bytes())
-    damaged[FRAME_HEADER.size] ^= 1
-    victim.write_bytes(damaged)
-    before = metric("opsledger_quarantined_total")
-    heir = open_spool(tmp_path)
-    assert heir.adopt() == 1
-    assert drain(heir) == numbers(10, 10)
-    heir.close()
-    assert metric("opsledger_quarantined_total") == before + 1
-    assert [event["reason"] for event in events(caplog)] == ["checksum at byte 0"]
-    assert heir.status().quarantined == 1
-    assert victim.with_suffix(".damaged").read_bytes() == damaged
-
-
-def test_a_damaged_file_that_another_process_set_aside_is_counted_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two look at the same moment; one of them is faster."""
-
-    def damaged_and_gone(path: Path) -> None:
-        path.unlink()
-        raise DamagedSegment("checksum at byte 0")
-
-    dead = open_spool(tmp_path)
-    fill(dead, numbers(1))
-    kill(dead)
-    monkeypatch.setattr(folder.Segment, "adopt", damaged_and_gone)
-    before = metric("opsledger_quarantined_total")
-    assert open_spool(tmp_path).adopt() == 0
-    assert metric("opsledger_quarantined_total") == before
 
 
 def test_a_file_that_cannot_be_opened_does_not_keep_others_from_adoption(
@@ -467,19 +425,3 @@ def test_a_process_that_fails_to_open_a_new_file_keeps_its_old_one(
             spool.append(b"y")
     spool.append(b"z")
     assert drain(spool) == [b"x" * SMALL, b"z"]
-
-
-def test_damage_in_a_living_processs_file_bars_no_other(
-    spool: Spool, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The damaged file is set aside, counted and logged; the rest is shipped."""
-    fill(spool, [b"x" * SMALL, b"y"])
-    with (spool.folder / names(spool.folder)[0]).open("r+b") as file:
-        file.seek(FRAME_HEADER.size)
-        file.write(b"?")
-    before = metric("opsledger_quarantined_total")
-    assert drain(spool) == [b"y"]
-    assert metric("opsledger_quarantined_total") == before + 1
-    assert len(names(spool.folder, ".damaged")) == 1
-    assert [event["reason"] for event in events(caplog)] == ["checksum at byte 0"]
-    assert not spool.pending
