@@ -16,6 +16,11 @@ _PUBLIC = {
     "AuditLogRepository": ".store.audit_logs",
     "Database": ".store.session",
     "create_app": ".factory",
+    "InvalidRecord": ".errors",
+    "NotDurable": ".errors",
+    "NotYetCommitted": ".errors",
+    "RecordRefused": ".errors",
+    "SpoolFull": ".errors",
 }
 
 __all__ = list(_PUBLIC)

@@ -32,21 +32,23 @@ BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "persist": persist.run,
     "throughput": throughput.run,
 }
+GROUPS = {"ingest": ("capture", "throughput", "persist", "drain", "delay", "durability")}
 
 
 def main() -> None:
     """Run, print, keep."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*BENCHMARKS, *GROUPS]))
     parser.add_argument("--smoke", action="store_true", help="few rounds: only whether it runs")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(BENCHMARKS)
+    names = [one for name in arguments.names for one in GROUPS.get(name, (name,))]
+    unknown = set(names) - set(BENCHMARKS)
     if unknown:
         parser.error(
             f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
         )
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for name in arguments.names or BENCHMARKS:
+    for name in names or BENCHMARKS:
         figures = BENCHMARKS[name](arguments.smoke)
         print(f"\n{name}")
         for key, value in figures.items():
