@@ -184,7 +184,7 @@ class AuditLogRow(Base):
 class LogBatchRow(Base):
     """The unit of commit: records of one tenant and kind that became visible together.
 
-    seq is the tenant's commit order; summary is filled by the statistics work.
+    seq is the tenant's commit order; summary says what its records add up to.
     """
 
     __tablename__ = "log_batches"
