@@ -214,7 +214,9 @@ def test_children_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
     )
     assert parent.stdout is not None
     children = [int(pid) for pid in parent.stdout.readline().split()]
-    assert all(process.is_alive(pid) for pid in children)
+    assert process.wait_until(
+        lambda: all(process.is_alive(pid) for pid in children), WAIT_SECONDS_MAX
+    )
     parent.kill()
     parent.wait()
     assert process.wait_until(
