@@ -253,6 +253,13 @@ class Settings:
         "Longest statement of the query API; a longer one is ended and answered with 503.",
         _seconds,
     )
+    search_budget_s: float = _setting(
+        "OPSLEDGER_SEARCH_BUDGET_S",
+        1.0,
+        "s",
+        "How long a search by content looks before it answers with what it found and a link on.",
+        _seconds,
+    )
     request_bytes_max: int = _setting(
         "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", _whole(1)
     )

@@ -1,0 +1,209 @@
+"""The tail: the rows of one log in commit order, by the batches they came in.
+
+No batch of which rows are gone is passed over in silence. Batches may be removed in the order of
+seq, all but the last of a tenant's log: a reader whose batch is still there has lost none after it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.orm import Session
+
+from ..domain.filters import Filters
+from ..domain.identity import created_at_of
+from ..domain.records import Kind
+from ..domain.tail import AFTER_ALL, BEFORE_ALL, START, Position
+from .models import ActionLogRow, AuditLogRow, LogBatchRow
+from .paging import LogRow
+
+# One page passes so many batches, and looks at so many rows (and one batch) for those that match.
+BATCHES_MAX = 1_000
+ROWS_MAX = 10_000
+
+_BATCH: tuple[Any, ...] = (
+    LogBatchRow.id,
+    LogBatchRow.seq,
+    LogBatchRow.row_count,
+    LogBatchRow.min_created_at,
+    LogBatchRow.max_created_at,
+)
+_KINDS: dict[LogRow, Kind] = {ActionLogRow: Kind.ACTION, AuditLogRow: Kind.AUDIT}
+
+
+class RowsGone(LookupError):
+    """What follows a position has left the hot store, in whole or in part; `resume` is past it."""
+
+    def __init__(self, resume: Position) -> None:
+        super().__init__()
+        self.resume = resume
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows in commit order, where their reader stands then, and whether that is the end for now."""
+
+    rows: list[dict[str, Any]]
+    position: Position
+    at_end: bool
+
+
+class Tail:
+    """Reads the tail of one tenant's log, inside a transaction scoped to that tenant."""
+
+    def __init__(self, session: Session, tenant_id: UUID, row: LogRow) -> None:
+        self._session = session
+        self._tenant_id = tenant_id
+        self._row = row
+
+    def beginning(self, since: datetime | None) -> Position:
+        """Before the oldest batch of which rows are there, with a record made at or after `since`.
+
+        If there is none, the present end.
+        """
+        return self._first_hot(since=since)
+
+    def read(
+        self, statement: Select[Any], filters: Filters, position: Position, limit: int
+    ) -> Stretch:
+        """The next rows past a position, at most `limit`; perhaps none, and the position moves on.
+
+        Args:
+            statement: selects id and other columns of the tenant's rows that match the filters.
+            filters: batches outside their window are passed without a look.
+
+        Raises:
+            RowsGone: there were more rows right behind the position than there are now.
+        """
+        ahead = self._batches(position)
+        batches = _bounded(ahead, position, filters, limit)
+        looked_at = [batch for batch in batches if _in_window(batch, filters)]
+        rows = self._rows(statement, looked_at, position, limit)
+        # Counted after they were read, so that rows which go meanwhile are missed by the count too.
+        gap = self._first_gap(looked_at, position)
+        if gap is not None:
+            if gap is batches[0]:
+                raise RowsGone(self._past(batches))
+            batches = batches[: batches.index(gap)]
+            sound = {batch.id for batch in batches}
+            rows = [row for row in rows if row["batch_id"] in sound]
+        end = Position(batches[-1].id, AFTER_ALL) if batches else position
+        if len(rows) == limit:
+            end = Position(rows[-1]["batch_id"], rows[-1]["id"])
+        for row in rows:
+            del row["batch_id"]
+        at_end = len(rows) < limit and len(batches) == len(ahead) < BATCHES_MAX
+        return Stretch(rows, end, at_end)
+
+    def _batches(self, position: Position) -> Sequence[Any]:
+        """The batches after a position, in commit order, the one it is inside of included."""
+        statement = self._select_batches().order_by(LogBatchRow.seq).limit(BATCHES_MAX)
+        if position.batch_id is not None:
+            of_position = select(LogBatchRow.seq).where(
+                LogBatchRow.tenant_id == self._tenant_id, LogBatchRow.id == position.batch_id
+            )
+            seq = self._session.execute(of_position).scalar()
+            if seq is None:
+                raise RowsGone(self._first_hot())
+            first = seq + 1 if position.last_id == AFTER_ALL else seq
+            statement = statement.where(LogBatchRow.seq >= first)
+        return self._session.execute(statement).all()
+
+    def _rows(
+        self, statement: Select[Any], batches: Sequence[Any], position: Position, limit: int
+    ) -> list[dict[str, Any]]:
+        if not batches:
+            return []
+        row = self._row
+        statement = self._of_batches(statement.add_columns(row.batch_id), batches)
+        if position.last_id not in (BEFORE_ALL, AFTER_ALL):
+            past = (created_at_of(position.last_id), position.last_id)
+            statement = statement.where(
+                or_(row.batch_id != position.batch_id, tuple_(row.created_at, row.id) > past)
+            )
+        place = func.array_position(array([batch.id for batch in batches]), row.batch_id)
+        ordered = statement.order_by(place, row.created_at, row.id).limit(limit)
+        return [dict(found) for found in self._session.execute(ordered).mappings()]
+
+    def _first_gap(self, batches: Sequence[Any], position: Position) -> Any | None:
+        """The first batch that has fewer rows than it was committed with.
+
+        The one the position is in does not count: its reader was told, or saw it whole.
+        """
+        entered = [batch for batch in batches if batch.id != position.batch_id]
+        counts = self._counts(entered)
+        gaps = (batch for batch in entered if counts.get(batch.id, 0) < batch.row_count)
+        return next(gaps, None)
+
+    def _past(self, batches: Sequence[Any]) -> Position:
+        """Where rows are again, from a gap at the first of these batches on."""
+        counts = self._counts(batches)
+        for batch in batches:
+            if counts.get(batch.id):
+                return Position(batch.id, BEFORE_ALL)
+        return self._first_hot(after_seq=batches[-1].seq)
+
+    def _first_hot(self, *, after_seq: int = -1, since: datetime | None = None) -> Position:
+        oldest = select(func.min(self._row.created_at)).where(
+            self._row.tenant_id == self._tenant_id
+        )
+        edge = self._session.execute(oldest).scalar()
+        if edge is not None:
+            hot = self._select_batches().where(
+                LogBatchRow.seq > after_seq, LogBatchRow.max_created_at >= max(edge, since or edge)
+            )
+            first = self._session.execute(hot.order_by(LogBatchRow.seq).limit(1)).first()
+            if first is not None:
+                return Position(first.id, BEFORE_ALL)
+        newest = self._select_batches().order_by(LogBatchRow.seq.desc()).limit(1)
+        last = self._session.execute(newest).first()
+        return START if last is None else Position(last.id, AFTER_ALL)
+
+    def _counts(self, batches: Sequence[Any]) -> dict[UUID, int]:
+        if not batches:
+            return {}
+        row = self._row
+        columns: tuple[Any, ...] = (row.batch_id, func.count().label("rows"))
+        counted = self._of_batches(
+            select(*columns).where(row.tenant_id == self._tenant_id), batches
+        )
+        found = self._session.execute(counted.group_by(row.batch_id))
+        return {batch.batch_id: batch.rows for batch in found}
+
+    def _of_batches(self, statement: Select[Any], batches: Sequence[Any]) -> Select[Any]:
+        """Only rows of these batches; their times let the planner leave out partitions."""
+        return statement.where(
+            self._row.batch_id.in_([batch.id for batch in batches]),
+            self._row.created_at >= min(batch.min_created_at for batch in batches),
+            self._row.created_at <= max(batch.max_created_at for batch in batches),
+        )
+
+    def _select_batches(self) -> Select[Any]:
+        return select(*_BATCH).where(
+            LogBatchRow.tenant_id == self._tenant_id,
+            LogBatchRow.kind == _KINDS[self._row].value,
+        )
+
+
+def _bounded(
+    batches: Sequence[Any], position: Position, filters: Filters, limit: int
+) -> Sequence[Any]:
+    """As many of the batches as one page may look into, beside the one it is in."""
+    left = limit if filters == type(filters)() else ROWS_MAX
+    for place, batch in enumerate(batches):
+        if left <= 0:
+            return batches[:place]
+        if batch.id != position.batch_id and _in_window(batch, filters):
+            left -= batch.row_count
+    return batches
+
+
+def _in_window(batch: Any, filters: Filters) -> bool:
+    return not (
+        (filters.since is not None and batch.max_created_at < filters.since)
+        or (filters.until is not None and batch.min_created_at >= filters.until)
+    )
