@@ -72,7 +72,7 @@ def _has_value(payload: Any, wanted: str) -> ColumnElement[bool]:
 
 def _at_path(row: LogRow, wanted: PathFilter) -> ColumnElement[bool]:
     root = _ROOTS[row][wanted.root]
-    place = func.jsonb_extract_path(root, *wanted.keys)
+    place = root.op("#>")(cast(list(wanted.keys), ARRAY(Text)))
     text = _text_at(root, wanted.keys)
     return and_(text == wanted.value, func.jsonb_typeof(place).in_(_SCALARS))
 
