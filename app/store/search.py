@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import Select, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from ..domain.filters import Filters, Page
@@ -44,7 +44,7 @@ def search_by_content(
     A record whose very id is sought is found at once, and is all that is found.
 
     Args:
-        statement: selects the columns, id among them, of all rows that come into question.
+        statement: selects columns, created_at and id among them, of all rows in question.
         filters: by_content.
         page: without skip.
         seconds: how long to look; one stretch, about STRETCH_S, may come on top.
@@ -63,6 +63,8 @@ def _scan(
     session: Session, row: LogRow, statement: Select[Any], page: Page, seconds: float
 ) -> Found:
     deadline = time.monotonic() + seconds
+    # The planner expects a scan of the whole log and would compile for it, at every stretch.
+    session.execute(text("SET LOCAL jit = off"))
     found: list[dict[str, Any]] = []
     size, at = STRETCH_ROWS_FIRST, page
     while True:
@@ -85,7 +87,8 @@ def _stretch(row: LogRow, statement: Select[Any], page: Page) -> Select[Any]:
     place = func.row_number().over(order_by=(row.created_at.desc(), row.id.desc()))
     rows = newest_first(statement.add_columns(place.label("place")), row, page).subquery()
     shown = select(rows).where(or_(rows.c.matches, rows.c.place == page.limit))
-    return shown.order_by(rows.c.place)
+    # Ordered as the rows come, so that nothing is sorted and a full page ends the scan.
+    return shown.order_by(rows.c.created_at.desc(), rows.c.id.desc())
 
 
 def _without_marks(item: dict[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import Select, and_, case, func, or_, select, true, tuple_
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.orm import Session
+from sqlalchemy.sql import ColumnElement
 
 from ..domain.filters import Filters
 from ..domain.identity import created_at_of
@@ -79,16 +80,16 @@ class Tail:
         Raises:
             RowsGone: there were more rows right behind the position than there are now.
         """
-        ahead = self._batches(position)
-        batches = _bounded(ahead, position, filters, limit)
-        looked_at = [batch for batch in batches if _in_window(batch, filters)]
+        batches = self._batches(position, filters, limit)
+        whole = len(batches) == batches[0].ahead < BATCHES_MAX if batches else True
+        looked_at = [batch for batch in batches if batch.in_window]
         rows = self._rows(statement, looked_at, position, limit)
         # Counted after they were read, so that rows which go meanwhile are missed by the count too.
         gap = self._first_gap(looked_at, position)
         if gap is not None:
             if gap is batches[0]:
                 raise RowsGone(self._past(batches))
-            batches = batches[: batches.index(gap)]
+            batches, whole = batches[: batches.index(gap)], False
             sound = {batch.id for batch in batches}
             rows = [row for row in rows if row["batch_id"] in sound]
         end = Position(batches[-1].id, AFTER_ALL) if batches else position
@@ -96,22 +97,38 @@ class Tail:
             end = Position(rows[-1]["batch_id"], rows[-1]["id"])
         for row in rows:
             del row["batch_id"]
-        at_end = len(rows) < limit and len(batches) == len(ahead) < BATCHES_MAX
-        return Stretch(rows, end, at_end)
+        return Stretch(rows, end, whole and len(rows) < limit)
 
-    def _batches(self, position: Position) -> Sequence[Any]:
-        """The batches after a position, in commit order, the one it is inside of included."""
-        statement = self._select_batches().order_by(LogBatchRow.seq).limit(BATCHES_MAX)
-        if position.batch_id is not None:
-            of_position = select(LogBatchRow.seq).where(
-                LogBatchRow.tenant_id == self._tenant_id, LogBatchRow.id == position.batch_id
-            )
-            seq = self._session.execute(of_position).scalar()
-            if seq is None:
-                raise RowsGone(self._first_hot())
-            first = seq + 1 if position.last_id == AFTER_ALL else seq
-            statement = statement.where(LogBatchRow.seq >= first)
-        return self._session.execute(statement).all()
+    def _batches(self, position: Position, filters: Filters, limit: int) -> Sequence[Any]:
+        """The batches of one page: those after a position and the one it is inside of, in order,
+        each with whether it may have rows of the window, and how many batches there are ahead.
+        """
+        in_window = _in_window(filters)
+        ahead = self._select_batches().add_columns(in_window.label("in_window"))
+        ahead = self._from(ahead, position).order_by(LogBatchRow.seq).limit(BATCHES_MAX)
+        batch = ahead.subquery()
+        # The rest of the batch that the position is in comes on top, however much of it is left.
+        counts = and_(batch.c.in_window, batch.c.id != (position.batch_id or BEFORE_ALL))
+        rows = case((counts, batch.c.row_count), else_=0)
+        before = func.sum(rows).over(order_by=batch.c.seq) - rows
+        counted = select(batch, before.label("before"), func.count().over().label("ahead"))
+        page = counted.subquery()
+        # Without filters, every row looked at is a row shown.
+        rows_max = limit if filters == type(filters)() else ROWS_MAX
+        chosen = select(page).where(page.c.before < rows_max).order_by(page.c.seq)
+        return self._session.execute(chosen).all()
+
+    def _from(self, statement: Select[Any], position: Position) -> Select[Any]:
+        """Only batches from a position on."""
+        if position.batch_id is None:
+            return statement
+        of_position = select(LogBatchRow.seq).where(
+            LogBatchRow.tenant_id == self._tenant_id, LogBatchRow.id == position.batch_id
+        )
+        seq = self._session.execute(of_position).scalar()
+        if seq is None:
+            raise RowsGone(self._first_hot())
+        return statement.where(LogBatchRow.seq >= seq + (position.last_id == AFTER_ALL))
 
     def _rows(
         self, statement: Select[Any], batches: Sequence[Any], position: Position, limit: int
@@ -189,21 +206,10 @@ class Tail:
         )
 
 
-def _bounded(
-    batches: Sequence[Any], position: Position, filters: Filters, limit: int
-) -> Sequence[Any]:
-    """As many of the batches as one page may look into, beside the one it is in."""
-    left = limit if filters == type(filters)() else ROWS_MAX
-    for place, batch in enumerate(batches):
-        if left <= 0:
-            return batches[:place]
-        if batch.id != position.batch_id and _in_window(batch, filters):
-            left -= batch.row_count
-    return batches
-
-
-def _in_window(batch: Any, filters: Filters) -> bool:
-    return not (
-        (filters.since is not None and batch.max_created_at < filters.since)
-        or (filters.until is not None and batch.min_created_at >= filters.until)
-    )
+def _in_window(filters: Filters) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    if filters.since is not None:
+        conditions.append(LogBatchRow.max_created_at >= filters.since)
+    if filters.until is not None:
+        conditions.append(LogBatchRow.min_created_at < filters.until)
+    return and_(true(), *conditions)
