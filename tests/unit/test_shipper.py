@@ -96,7 +96,8 @@ def open_shipper(spool: Spool, world: World) -> Iterator[Open]:
     made: list[Shipper] = []
 
     def make(**values: float) -> Shipper:
-        usual = {"flush_interval_ms": 1, "confirm_timeout_s": 0.05, "batch_rows_max": 10}
+        usual = {"flush_interval_ms": 1, "flush_pause_ms": 1, "confirm_timeout_s": 0.05}
+        usual["batch_rows_max"] = 10
         shipper = Shipper(
             spool,
             publish=world.publish,
@@ -129,6 +130,51 @@ def test_every_record_arrives_once_and_in_order(
     assert world.rows == sent
     assert len(world.published) == 10
     assert spool.status().bytes == 0
+
+
+def test_what_comes_while_a_shipment_is_sent_goes_with_the_next(
+    spool: Spool, world: World, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise, under load, each shipment would carry the few records of one publish."""
+    take = world.publish
+
+    def publish(shipment_id: UUID, payloads: tuple[bytes, ...]) -> None:
+        take(shipment_id, payloads)
+        if len(world.published) < 100:
+            spool.append(b"meanwhile")
+
+    monkeypatch.setattr(world, "publish", publish)
+    fill(spool, 25)
+    open_shipper().flush(0)
+    assert len(world.published) == 3
+
+
+def test_a_steady_stream_is_shipped_in_company(
+    spool: Spool, world: World, open_shipper: Open
+) -> None:
+    """The first record after a quiet time goes soon; the following ones not before the pause."""
+    shipper = open_shipper(flush_pause_ms=60_000, batch_rows_max=500)
+    for number in range(100):
+        fill(spool, 1, start=number)
+        shipper.notify()
+        if number == 0:
+            until(lambda: len(world.published) == 1)
+        time.sleep(0.001)
+    assert len(world.published) == 1
+
+
+def test_a_backlog_does_not_wait_for_company(
+    spool: Spool, world: World, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has some."""
+    monkeypatch.setattr(module, "BACKLOG_BYTES", 100)
+    shipper = open_shipper(flush_pause_ms=60_000)
+    fill(spool, 1)
+    shipper.notify()
+    until(lambda: len(world.published) == 1)
+    fill(spool, 10)
+    shipper.notify()
+    until(lambda: len(world.published) == 2)
 
 
 def test_with_nothing_to_ship_nobody_is_bothered(world: World, open_shipper: Open) -> None:

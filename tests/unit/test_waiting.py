@@ -66,7 +66,7 @@ def open_shipper(spool: Spool, broker: Broker) -> Iterator[Open]:
             publish=broker.publish,
             confirmed=broker.confirmed,
             learn=lambda: None,
-            settings=Settings(**{"flush_interval_ms": 1, **values}),
+            settings=Settings(**{"flush_interval_ms": 1, "flush_pause_ms": 1, **values}),
         )
         made.append(shipper)
         return shipper
