@@ -22,9 +22,11 @@ from ..domain.tail import AFTER_ALL, BEFORE_ALL, START, Position
 from .models import ActionLogRow, AuditLogRow, LogBatchRow
 from .paging import LogRow
 
-# One page passes so many batches, and looks at so many rows (and one batch) for those that match.
+# One page passes so many batches, and looks at so many rows (and one batch) for those that match;
+# at fewer if it has to look into them, since each may be of 128 KiB and take a millisecond.
 BATCHES_MAX = 1_000
 ROWS_MAX = 10_000
+CONTENT_ROWS_MAX = 1_000
 
 _BATCH: tuple[Any, ...] = (
     LogBatchRow.id,
@@ -84,7 +86,9 @@ class Tail:
         whole = len(batches) == batches[0].ahead < BATCHES_MAX if batches else True
         looked_at = [batch for batch in batches if batch.in_window]
         rows = self._rows(statement, looked_at, position, limit)
-        # Counted after they were read, so that rows which go meanwhile are missed by the count too.
+        # After they were read, so that rows which go meanwhile are missed here, too.
+        if not self._stands(position):
+            raise RowsGone(self._past(batches))
         gap = self._first_gap(looked_at, position)
         if gap is not None:
             if gap is batches[0]:
@@ -113,8 +117,9 @@ class Tail:
         before = func.sum(rows).over(order_by=batch.c.seq) - rows
         counted = select(batch, before.label("before"), func.count().over().label("ahead"))
         page = counted.subquery()
-        # Without filters, every row looked at is a row shown.
-        rows_max = limit if filters == type(filters)() else ROWS_MAX
+        rows_max = CONTENT_ROWS_MAX if filters.by_content else ROWS_MAX
+        if filters == type(filters)():
+            rows_max = limit  # every row looked at is a row shown
         chosen = select(page).where(page.c.before < rows_max).order_by(page.c.seq)
         return self._session.execute(chosen).all()
 
@@ -146,10 +151,22 @@ class Tail:
         ordered = statement.order_by(place, row.created_at, row.id).limit(limit)
         return [dict(found) for found in self._session.execute(ordered).mappings()]
 
+    def _stands(self, position: Position) -> bool:
+        """Whether the record that a position is behind is there; if not, others went with it."""
+        if position.last_id in (BEFORE_ALL, AFTER_ALL):
+            return True
+        row, last_id = self._row, position.last_id
+        found = select(row.id).where(
+            row.tenant_id == self._tenant_id,
+            row.created_at == created_at_of(last_id),
+            row.id == last_id,
+        )
+        return self._session.execute(found).first() is not None
+
     def _first_gap(self, batches: Sequence[Any], position: Position) -> Any | None:
         """The first batch that has fewer rows than it was committed with.
 
-        The one the position is in does not count: its reader was told, or saw it whole.
+        The one the position is in does not count: its reader was told, or entered it whole.
         """
         entered = [batch for batch in batches if batch.id != position.batch_id]
         counts = self._counts(entered)

@@ -1,71 +1,20 @@
 """order=commit: a tail that misses nothing and repeats nothing, whatever order commits come in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from app.domain.records import Kind, Record
+from app.domain.records import Kind
 from app.store import tail
 from app.store.session import Database
-from tests.support.world import (
-    Inhabitant,
-    World,
-    action,
-    audit,
-    next_page,
-    problem_of,
-    refused_fields,
-)
+from tests.support.tails import MAKERS, NOW, PATHS, TABLES, Reader, ids, made
+from tests.support.world import Inhabitant, World, action, next_page, problem_of, refused_fields
 
-PATHS = {Kind.ACTION: "/api/v1/logs/actions", Kind.AUDIT: "/api/v1/logs/audits"}
-TABLES = {Kind.ACTION: "action_logs", Kind.AUDIT: "audit_logs"}
-MAKERS: dict[Kind, Callable[..., Record]] = {Kind.ACTION: action, Kind.AUDIT: audit}
-NOW = datetime.now(UTC).replace(microsecond=0)
 kinds = pytest.mark.parametrize("kind", list(Kind))
-
-
-class Reader:
-    """Who tails a log: asks, remembers the link, and keeps what it was shown."""
-
-    def __init__(self, who: Inhabitant, kind: Kind, query: str = "") -> None:
-        self._who = who
-        self.at = f"{PATHS[kind]}?order=commit{query}"
-        self.seen: list[str] = []
-        self.ended = False
-
-    def poll(self) -> list[dict[str, Any]]:
-        """One page; there is always a next."""
-        response = self._who.get(self.at)
-        assert response.status_code == 200, response.get_data(as_text=True)
-        link = next_page(response)
-        assert link
-        self.at = link
-        self.seen += [row["id"] for row in response.json]
-        self.ended = response.headers["X-Tail-End"] == "true"
-        rows: list[dict[str, Any]] = response.json
-        return rows
-
-    def catch_up(self) -> list[str]:
-        """Read to the present end; everything seen so far."""
-        self.ended = False
-        while not self.ended:
-            self.poll()
-        return self.seen
-
-
-def ids(*records: Record) -> list[str]:
-    """The ids of records as the API writes them."""
-    return [str(record.id) for record in records]
-
-
-def made(who: Inhabitant, kind: Kind, count: int, at: datetime = NOW) -> list[Record]:
-    """Records a second apart, oldest first."""
-    return [MAKERS[kind](who.tenant_id, at=at + timedelta(seconds=n)) for n in range(count)]
 
 
 @kinds
@@ -103,6 +52,22 @@ def test_polling_sees_each_record_once_as_it_arrives(world: World, kind: Kind) -
             world.put(*records)
         expected += ids(*records)
         assert reader.catch_up() == expected
+
+
+@pytest.mark.parametrize("batches_max", [1, 2, 3, 6, 7])
+def test_a_page_passes_so_many_batches_and_the_next_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch, batches_max: int
+) -> None:
+    """Its end is not the tail's."""
+    monkeypatch.setattr(tail, "BATCHES_MAX", batches_max)
+    who = world.settle()
+    batches = [made(who, Kind.ACTION, 2) for _ in range(6)]
+    for batch in batches:
+        world.put(*batch)
+    expected = [each for batch in batches for each in ids(*batch)]
+    for limit in (1, 2, 3, 5, 100):
+        assert Reader(who, Kind.ACTION, f"&limit={limit}").catch_up() == expected
+    assert Reader(who, Kind.ACTION, "&q=nothing").catch_up() == []
 
 
 def test_a_page_tells_whether_more_is_there(world: World) -> None:
@@ -289,6 +254,24 @@ def test_a_gap_further_on_is_told_when_the_reader_comes_there(
     reader.at = told_and_led_on(who, reader.at)
     assert reader.catch_up() == ids(*first, *last)
     assert [row["id"] for row in past.poll()] == ids(*last)
+
+
+@kinds
+def test_rows_that_go_while_a_batch_is_read_are_told_of_too(
+    world: World, owner: Database, kind: Kind
+) -> None:
+    """A batch may reach over two weeks, and its reader stand in the first."""
+    who = world.settle()
+    old = datetime(2018, 3, 7, tzinfo=UTC) + timedelta(weeks=list(Kind).index(kind))
+    gone, rest = made(who, kind, 4, old), made(who, kind, 3)
+    world.put(*gone, *rest)
+    within, behind = Reader(who, kind, "&limit=2"), Reader(who, kind, "&limit=5")
+    within.poll()
+    behind.poll()
+    drop_week(owner, kind, old)
+    within.at = told_and_led_on(who, within.at)
+    assert within.catch_up() == ids(*gone[:2], *rest)
+    assert behind.catch_up() == ids(*gone, *rest)
 
 
 @kinds

@@ -17,14 +17,15 @@ from app.domain.records import Kind, Record
 from app.store.batches import Batch, LedgerWriter
 from app.store.partitions import partition_name
 from app.store.session import Database
-from tests.integration.test_tail import MAKERS, NOW, Reader, ids, kinds, made
 from tests.support.delayed import DelayedPersister, RawWriter
+from tests.support.tails import MAKERS, NOW, Reader, ids, made
 from tests.support.world import Inhabitant, World, eventually
 
 # 100,000 by OPSLEDGER_TEST_TAIL_RECORDS=100000, about a minute for each kind.
 RECORDS = int(os.environ.get("OPSLEDGER_TEST_TAIL_RECORDS", "12000"))
 WRITERS = 4
 BATCH_ROWS_MAX = 400
+kinds = pytest.mark.parametrize("kind", list(Kind))
 
 
 def batches_of(who: Inhabitant, kind: Kind, count: int) -> list[list[Record]]:
