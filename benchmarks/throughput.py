@@ -12,8 +12,11 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing import Queue
 
+import psutil
 from sqlalchemy import text
 
 from app.dev import process
@@ -23,45 +26,84 @@ from tests.support.product import Product
 
 from .support import ROOT, Bench, median, payload, percentile, servers
 
-WAYS = ("none", "ours", "task", "orm")
+# Each way, the module that serves it, and the way without logging that it is compared with.
+MODULES = {
+    "none": "none",
+    "ours": "ours",
+    "task": "task",
+    "orm": "orm",
+    "django": "django",
+    "auditlog": "django",
+}
+BASES = {"ours": "none", "task": "none", "orm": "none", "auditlog": "django"}
 CLIENTS = 4
 
 
 def run(smoke: bool) -> dict[str, float]:
     """Throughput ratios to no logging, and latencies, medians over rounds in turn."""
     rounds, seconds = (1, 1.0) if smoke else (5, 6.0)
-    rates: dict[str, list[float]] = {way: [] for way in WAYS}
-    latencies: dict[str, list[float]] = {way: [] for way in WAYS}
-    with servers() as bench, Product(bench.env, bench.folder, ("web", "worker")):
+    ways = [way for way, module in MODULES.items() if module != "django" or _has_auditlog()]
+    measured: dict[str, list[_Round]] = {way: [] for way in ways}
+    with servers() as bench, Product(bench.env, bench.folder, ("web", "worker")) as product:
         env = {**bench.env, "BENCH_TENANT": _tenant(bench)}
         naive = _naive_worker(bench, env)
         try:
             for _ in range(rounds):
-                for way in WAYS:
-                    rate, times = _measure(bench, env, way, seconds)
-                    rates[way].append(rate)
-                    latencies[way] += times
+                for way in ways:
+                    measured[way].append(_measure(bench, env, way, seconds))
+            persisting = product.programs["worker"].process
+            assert persisting is not None
+            workers = {"ours": _resident_mib(persisting.pid), "task": _resident_mib(naive.pid)}
         finally:
             process.kill(naive)
-    figures = {f"throughput.{way}.requests_per_s": median(rates[way]) for way in WAYS}
-    for way in WAYS:
-        figures[f"throughput.{way}.p50_ms"] = percentile(latencies[way], 0.5)
-        figures[f"throughput.{way}.p99_ms"] = percentile(latencies[way], 0.99)
-    base = rates["none"]
-    for way in WAYS[1:]:
-        ratios = [mine / none for mine, none in zip(rates[way], base, strict=True)]
-        figures[f"throughput.{way}.ratio"] = median(ratios)
+    figures = {f"memory.{way}.worker_mib": mib for way, mib in workers.items()}
+    for way, found in measured.items():
+        figures |= _summed_up(way, found, measured.get(BASES.get(way, "")))
     figures["capture.throughput_ratio"] = figures["throughput.ours.ratio"]
     return figures
 
 
-def _measure(
-    bench: Bench, env: dict[str, str], way: str, seconds: float
-) -> tuple[float, list[float]]:
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """One way, measured once: requests per second, milliseconds of each, memory at the end."""
+
+    rate: float
+    times: list[float]
+    web_mib: float
+
+
+def _summed_up(way: str, rounds: list[_Round], base: list[_Round] | None) -> dict[str, float]:
+    times = [time for found in rounds for time in found.times]
+    figures = {
+        f"throughput.{way}.requests_per_s": median([found.rate for found in rounds]),
+        f"throughput.{way}.p50_ms": percentile(times, 0.5),
+        f"throughput.{way}.p99_ms": percentile(times, 0.99),
+        f"memory.{way}.web_mib": median([found.web_mib for found in rounds]),
+    }
+    if base is not None:
+        ratios = [mine.rate / none.rate for mine, none in zip(rounds, base, strict=True)]
+        figures[f"throughput.{way}.ratio"] = median(ratios)
+    return figures
+
+
+def _has_auditlog() -> bool:
+    if find_spec("auditlog") is not None:
+        return True
+    print("django-auditlog is not installed here (make bench installs it), so it is left out")
+    return False
+
+
+def _resident_mib(pid: int) -> float:
+    """Of the largest process of a program: a master has its workers beside it."""
+    tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    return max(float(one.memory_info().rss) for one in tree) / 2**20
+
+
+def _measure(bench: Bench, env: dict[str, str], way: str, seconds: float) -> _Round:
     port = free_port()
     site = process.spawn(
         [
-            *(sys.executable, "-m", "gunicorn", "benchmarks.sites:create()"),
+            *(sys.executable, "-m", "gunicorn", f"benchmarks.sites.{MODULES[way]}:create()"),
             *("--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "gthread"),
             *("--threads", "4", "--no-control-socket", "--log-level", "warning"),
         ],
@@ -75,11 +117,11 @@ def _measure(
         results: Queue[tuple[float, list[float]]] = multiprocessing.Queue()
         load = multiprocessing.Process(target=_load, args=(port, seconds, results))
         load.start()
-        figures = results.get()
+        rate, times = results.get()
         load.join()
+        return _Round(rate, times, _resident_mib(site.pid))
     finally:
         process.kill(site)
-    return figures
 
 
 def _answers(port: int) -> bool:
