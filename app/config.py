@@ -271,6 +271,14 @@ class Settings:
     request_bytes_max: int = _setting(
         "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", _whole(1)
     )
+    heartbeat_s: float = _setting(
+        "OPSLEDGER_HEARTBEAT_S",
+        10.0,
+        "s",
+        "How often beat shows that it lives; after six in vain, health calls it late. The same on"
+        " all hosts.",
+        _seconds,
+    )
     partitions_ahead_weeks: int = _setting(
         "OPSLEDGER_PARTITIONS_AHEAD_WEEKS",
         4,

@@ -8,7 +8,7 @@ from alembic import context, op
 from sqlalchemy import text
 
 revision = "0013_batch_rows_idx"
-down_revision = "0010_dead_letters_retry"
+down_revision = "0011_task_runs"
 branch_labels = None
 depends_on = None
 
