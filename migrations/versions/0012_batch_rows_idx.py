@@ -7,7 +7,7 @@ left is made anew by the next.
 from alembic import context, op
 from sqlalchemy import text
 
-revision = "0013_batch_rows_idx"
+revision = "0012_batch_rows_idx"
 down_revision = "0011_task_runs"
 branch_labels = None
 depends_on = None

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0014_log_batches_kind_idx"
-down_revision = "0013_batch_rows_idx"
+revision = "0013_log_batches_kind_idx"
+down_revision = "0012_batch_rows_idx"
 branch_labels = None
 depends_on = None
 
