@@ -4,15 +4,17 @@ A migration that cannot have its lock within a second fails and may be run again
 queue behind a long transaction with every query of the platform queued behind it.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 LOCK_TIMEOUT = "1s"
 STATEMENT_TIMEOUT = "60s"
+TURN_S = 0.2  # between two looks whether another runner is done
 ADVISORY_LOCK = 7_033_187_164  # any fixed number: "Opsledger migrations"
 
 database = current_app.extensions["migrate"].db
@@ -55,12 +57,22 @@ def run_offline() -> None:
         context.run_migrations()
 
 
+def await_turn(connection: Connection) -> None:
+    """Wait until no other runner migrates; asking again and again, since a question that waits
+    for its answer is a transaction, for whose end an index built concurrently would wait.
+    """
+    question = text("SELECT pg_try_advisory_lock(:key)")
+    while not connection.execute(question, {"key": ADVISORY_LOCK}).scalar_one():
+        connection.commit()
+        time.sleep(TURN_S)
+
+
 def run_online() -> None:
     """Run the migrations on the owner's connection."""
     engine = create_engine(settings.url_of("owner"))
     try:
         with engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+            await_turn(connection)
             limit_waits(lambda statement: connection.execute(text(statement)))
             connection.commit()
             configure(connection=connection)
