@@ -1,7 +1,11 @@
 """What logging costs an application's visitors: requests per second without it and with it.
 
-One gunicorn worker with four threads, four clients in a process of their own, and the Celery worker
-that persists what is logged: all on the same machine, so that nobody's share is hidden.
+The application is an adapter: its view asks a provider over HTTP, by requests. The bare ways have a
+view of plain JSON work instead, about a third of that, so that logging weighs more.
+
+One gunicorn worker with four threads, four clients in a process of their own, the provider, and the
+Celery worker that persists what is logged: all on the same machine, so that nobody's share is
+hidden.
 """
 
 import http.client
@@ -24,6 +28,7 @@ from app.dev.server import free_port
 from app.store.session import Database
 from tests.support.product import Product
 
+from .provider import provider
 from .support import ROOT, Bench, median, payload, percentile, servers
 
 # Each way, the module that serves it, and the way without logging that it is compared with.
@@ -34,8 +39,15 @@ MODULES = {
     "orm": "orm",
     "django": "django",
     "auditlog": "django",
+    "bare_none": "none",
+    "bare_ours": "ours",
 }
-BASES = {"ours": "none", "task": "none", "orm": "none", "auditlog": "django"}
+BASES = {
+    **dict.fromkeys(("ours", "task", "orm"), "none"),
+    "auditlog": "django",
+    "bare_ours": "bare_none",
+}
+BARE = ("bare_none", "bare_ours")
 CLIENTS = 4
 
 
@@ -44,8 +56,12 @@ def run(smoke: bool) -> dict[str, float]:
     rounds, seconds = (1, 1.0) if smoke else (5, 6.0)
     ways = [way for way, module in MODULES.items() if module != "django" or _has_auditlog()]
     measured: dict[str, list[_Round]] = {way: [] for way in ways}
-    with servers() as bench, Product(bench.env, bench.folder, ("web", "worker")) as product:
-        env = {**bench.env, "BENCH_TENANT": _tenant(bench)}
+    with (
+        servers() as bench,
+        Product(bench.env, bench.folder, ("web", "worker")) as product,
+        provider() as url,
+    ):
+        env = {**bench.env, "BENCH_TENANT": _tenant(bench), "PROVIDER_URL": url}
         naive = _naive_worker(bench, env)
         try:
             for _ in range(rounds):
@@ -108,7 +124,7 @@ def _measure(bench: Bench, env: dict[str, str], way: str, seconds: float) -> _Ro
             *("--threads", "4", "--no-control-socket", "--log-level", "warning"),
         ],
         log_path=bench.folder / f"site-{way}.log",
-        env={**env, "SITE": way},
+        env={**env, "SITE": way, **({"PROVIDER_URL": ""} if way in BARE else {})},
         cwd=ROOT,
     )
     try:

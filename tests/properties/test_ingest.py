@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uuid_utils.compat import uuid7
 
-from app.domain.codec import decode
+from app.domain.codec import decode, encode
 from app.domain.identity import created_at_of, derived_id, format_time, redated
 from app.domain.records import BUILTIN_ACTION_TYPES, ActionStatus, Kind
 from tests.support.difference import differences
@@ -113,7 +113,7 @@ def test_every_item_is_accounted_for_and_what_was_accepted_comes_back(
     for wanted, item in accepted:
         given_values = {key: item.get(key) for key in item if key not in (*identity, "external_id")}
         values = {**given_values, "id": wanted, "tenant_id": who.tenant_id}
-        record = live.opsledger.recorder.make(kind, values)
+        record = decode(encode(live.opsledger.recorder.make(kind, values)))
         shown = read_back(who, live, kind, wanted)
         assert shown["metadata"].pop("ingest")["ip_address"] == "127.0.0.1"
         for name in set(given_values) - {"tenant_id"}:

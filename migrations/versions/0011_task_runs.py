@@ -5,7 +5,7 @@ No row security: nothing in here is a tenant's.
 
 from alembic import op
 
-revision = "0014_task_runs"
+revision = "0011_task_runs"
 down_revision = "0010_dead_letters_retry"
 branch_labels = None
 depends_on = None
