@@ -31,7 +31,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; return 0 if nothing accepted was lost, doubled or set aside, else 1."""
+    """Run; return 0 if nothing accepted was lost, doubled, set aside or miscounted, else 1."""
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of faults (60)")
     parser.add_argument("--seed", type=int, help="replays the faults of an earlier run")
@@ -77,7 +77,8 @@ def run(bench: Bench, steps: list[Step], rate: float) -> dict[str, Any]:
             _carry_out(step, stack, windows)
         load.stop()
         quiet_s = _wait_for_quiet(stack, ledger)
-        verdict = ledger.judge(load.tally)
+        stack.wait_for_web()
+        verdict = ledger.judge(load.tally, load.statistics())
         left, exits = stack.spool_bytes(), stack.unasked_exits
     finally:
         _ignore_interrupts()
