@@ -14,8 +14,8 @@ from sqlalchemy import Connection, create_engine, text
 
 LOCK_TIMEOUT = "1s"
 STATEMENT_TIMEOUT = "60s"
-TURN_S = 0.2  # between two looks whether another runner is done
 ADVISORY_LOCK = 7_033_187_164  # any fixed number: "Opsledger migrations"
+TRY_AGAIN_S = 0.1
 
 database = current_app.extensions["migrate"].db
 settings = current_app.extensions["opsledger"].settings
@@ -45,6 +45,18 @@ def limit_waits(execute: Callable[[str], object]) -> None:
     execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
 
 
+def wait_for_others(connection: Connection) -> None:
+    """Take the lock of the one runner, in tries that end.
+
+    Who waits inside of pg_advisory_lock() has a snapshot, and CREATE INDEX CONCURRENTLY of the
+    runner at work waits for snapshots: the two would wait for each other.
+    """
+    tried = text("SELECT pg_try_advisory_lock(:key)")
+    while not connection.execute(tried, {"key": ADVISORY_LOCK}).scalar_one():
+        connection.rollback()
+        time.sleep(TRY_AGAIN_S)
+
+
 def run_offline() -> None:
     """Print the SQL, for review and for the linter."""
     configure(
@@ -57,22 +69,12 @@ def run_offline() -> None:
         context.run_migrations()
 
 
-def await_turn(connection: Connection) -> None:
-    """Wait until no other runner migrates; asking again and again, since a question that waits
-    for its answer is a transaction, for whose end an index built concurrently would wait.
-    """
-    question = text("SELECT pg_try_advisory_lock(:key)")
-    while not connection.execute(question, {"key": ADVISORY_LOCK}).scalar_one():
-        connection.commit()
-        time.sleep(TURN_S)
-
-
 def run_online() -> None:
     """Run the migrations on the owner's connection."""
     engine = create_engine(settings.url_of("owner"))
     try:
         with engine.connect() as connection:
-            await_turn(connection)
+            wait_for_others(connection)
             limit_waits(lambda statement: connection.execute(text(statement)))
             connection.commit()
             configure(connection=connection)
