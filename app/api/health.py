@@ -4,7 +4,7 @@ from typing import Any
 
 import flask
 
-from ..worker import broker_answers
+from ..broker import broker_of
 from .service import current_service
 
 blueprint = flask.Blueprint("health", __name__)
@@ -22,7 +22,7 @@ def ready() -> tuple[dict[str, Any], int]:
     service = current_service()
     checks = {
         "database": "ok" if service.database.answers() else "away",
-        "broker": "ok" if broker_answers(service.settings.redis_url) else "away",
+        "broker": "ok" if broker_of(service.settings).answers() else "away",
         "spool": "ok" if service.settings.spool_dir.is_dir() else "away",
     }
     if checks["database"] != "ok":
