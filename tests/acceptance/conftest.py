@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.dev import EmbeddedBroker
-from tests.support.product import Product, product_environment
+from tests.support.product import Product, migrated_environment
 
 
 @pytest.fixture
@@ -17,16 +17,16 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
 
 
 @pytest.fixture
-def environment_of_product(
+def product_environment(
     make_database: Callable[[str], dict[str, str]], broker: EmbeddedBroker, tmp_path: Path
 ) -> dict[str, str]:
     """A database of this test, migrated by the real commands, with the demo tenant."""
     database_urls = make_database(f"opsledger_{tmp_path.name}"[:63].lower())
-    return product_environment(database_urls, {"REDIS_URL": broker.url}, tmp_path)
+    return migrated_environment(database_urls, {"REDIS_URL": broker.url}, tmp_path)
 
 
 @pytest.fixture
-def product(environment_of_product: dict[str, str], tmp_path: Path) -> Iterator[Product]:
+def product(product_environment: dict[str, str], tmp_path: Path) -> Iterator[Product]:
     """Web and worker on those servers."""
-    with Product(environment_of_product, tmp_path, ("web", "worker")) as product:
+    with Product(product_environment, tmp_path, ("web", "worker")) as product:
         yield product

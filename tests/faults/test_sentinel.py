@@ -11,7 +11,7 @@ import pytest
 from app.broker import broker_of
 from app.config import load_settings
 from app.worker import PERSIST_QUEUE
-from tests.support.product import Product, product_environment
+from tests.support.product import Product, migrated_environment
 from tests.support.sentinel import SentinelGroup
 
 CALLS = 50
@@ -33,7 +33,7 @@ def product(
 ) -> Iterator[Product]:
     """Web and worker that know the Sentinels alone."""
     folder = tmp_path_factory.mktemp("product")
-    env = product_environment(make_database("opsledger_sentinel"), group.env, folder)
+    env = migrated_environment(make_database("opsledger_sentinel"), group.env, folder)
     with Product(env, folder, ("web", "worker")) as product:
         yield product
 

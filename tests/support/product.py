@@ -23,7 +23,7 @@ ARRIVE_S = 40.0
 CONTACT = {"email": "test@example.com", "first_name": "Test", "last_name": "User"}
 
 
-def product_environment(
+def migrated_environment(
     database_urls: Mapping[str, str], broker: Mapping[str, str], folder: Path
 ) -> dict[str, str]:
     """The settings of a product on a database that is empty yet: migrated by the real commands,
