@@ -122,7 +122,7 @@ class Broker:
 
     def _sentinel_options(self, timeout_s: float) -> dict[str, Any]:
         password = {"password": self.sentinel_password} if self.sentinel_password else {}
-        return {**_socket_options(timeout_s), **password}
+        return {**_socket_options(timeout_s), **password, "retry": Retry(NoBackoff(), 0)}
 
 
 def broker_of(settings: Settings) -> Broker:

@@ -1,19 +1,25 @@
 """What each kind of broker needs, told from its URL alone."""
 
+import socket
 import ssl
+import time
 from typing import Any
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kombu.exceptions import OperationalError
 from kombu.serialization import dumps, loads
+from redis.exceptions import RedisError
 
 from app.broker import Broker, broker_of
 from app.config import load_settings
 from app.rabbitmq import NO_OPTIONS, SHIPMENT_SERIALIZER, SHIPMENT_TYPE
-from app.worker import Parcels, create_producer, queues
+from app.worker import Dispatcher, Parcels, create_producer, queues
 
+WAIT_S = 0.2
+SLOW_S = 1.0
 VALKEY = "redis://h/0"
 SENTINELS = "sentinel://:secret@a:1/2;sentinel://:secret@b:2/2"
 SHIPMENT = UUID(int=1)
@@ -79,11 +85,23 @@ def test_an_encrypted_connection_is_verified(url: str) -> None:
     assert store.connection_pool.make_connection().cert_reqs is ssl.CERT_REQUIRED
 
 
-def test_nobody_answers_where_nobody_listens() -> None:
-    """Whatever the kind; the health check must not raise."""
-    for url in ("redis://127.0.0.1:1/0", "sentinel://127.0.0.1:1;sentinel://127.0.0.1:2"):
-        assert not Broker(url, "m").answers(0.2)
-    assert not Broker("amqp://127.0.0.1:1//;amqp://127.0.0.1:2//").answers(0.2)
+@pytest.mark.parametrize("scheme", ["redis", "sentinel", "amqp"])
+@pytest.mark.parametrize("listens", [False, True], ids=["closed", "silent"])
+def test_where_nobody_answers_nothing_waits_long(scheme: str, listens: bool) -> None:
+    """Neither health nor a shipment; left alone, the library asks every Sentinel eleven times."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1] if listens else 1
+        servers = [f"{scheme}://127.0.0.1:{port}/0"] * (1 if scheme == "redis" else 2)
+        broker = Broker(";".join(servers), "m")
+        dispatcher = Dispatcher(broker, WAIT_S)
+        started = time.monotonic()
+        assert not broker.answers(WAIT_S)
+        # Two tries of each server, and a slow machine.
+        assert time.monotonic() - started < 2 * len(servers) * WAIT_S + SLOW_S
+        started = time.monotonic()
+        with pytest.raises((RedisError, OperationalError)):
+            dispatcher.send(SHIPMENT, b"x")
+        assert time.monotonic() - started < len(servers) * WAIT_S + SLOW_S
 
 
 @given(shipment_id=st.uuids(), body=st.binary())
