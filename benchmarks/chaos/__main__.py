@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks.support import Bench, servers
+from benchmarks.rabbitmq import find_rabbitmq
+from benchmarks.support import BROKERS, Bench, servers
 
 from .faults import FAULTS, Step, chosen, plan, thaw_all
 from .load import Load
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default="",
         help=f"comma-separated areas or names: {', '.join(f.name for f in FAULTS)}",
     )
+    parser.add_argument(
+        "--broker", choices=BROKERS, default="valkey", help="rabbitmq has to be installed (valkey)"
+    )
     parser.add_argument("--json", action="store_true", help="the result as one line of JSON")
     parser.add_argument("--logs", type=Path, help="keep the logs of all programs in this folder")
     options = parser.parse_args(arguments)
@@ -51,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     say(f"seed {seed}")
     signal.signal(signal.SIGTERM, _interrupt)
-    with servers() as bench:
+    if options.broker == "rabbitmq" and find_rabbitmq() is None:
+        parser.error("RabbitMQ is not installed: no rabbitmq-server with its epmd")
+    with servers(options.broker) as bench:
         try:
             result = run(bench, list(plan(seed, options.seconds, faults)), options.rate)
         finally:
