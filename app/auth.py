@@ -181,3 +181,9 @@ def current_principal() -> Principal | None:
     """The principal of the current request, once authorized."""
     principal: Principal | None = flask.g.get(PRINCIPAL)
     return principal
+
+
+def has_scope(scope: Scope) -> bool:
+    """Whether the key of the current request, once authorized, has this scope too."""
+    principal = current_principal()
+    return principal is not None and scope in principal.scopes

@@ -19,6 +19,7 @@ from .schemas import (
     RecentFailuresQuery,
 )
 from .service import reading
+from .withholding import shown
 
 blueprint = Blueprint("action logs", __name__, description="Provider operations on record.")
 
@@ -59,7 +60,7 @@ def get_action(action_id: str) -> ActionLog:
         found = ActionLogRepository(session, tenant_id).get(wanted)
     if found is None:
         raise NotFound(f"There is no action log {wanted}")
-    return found
+    return shown(found)
 
 
 @blueprint.route("/logs/actions/failed/recent")

@@ -14,6 +14,7 @@ from .listing import LIST_HEADERS, Answer, answer, paths_of
 from .parsing import Blueprint
 from .schemas import AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .service import reading
+from .withholding import shown
 
 blueprint = Blueprint("audit logs", __name__, description="System changes on record.")
 
@@ -39,7 +40,7 @@ def get_audit(audit_id: str) -> AuditLog:
         found = AuditLogRepository(session, tenant_id).get(wanted)
     if found is None:
         raise NotFound(f"There is no audit log {wanted}")
-    return found
+    return shown(found)
 
 
 @blueprint.route("/logs/audits/resource/<resource_type>/<rest:resource_id>")

@@ -13,6 +13,7 @@ from ..errors import CursorTooOld
 from ..store.tail import RowsGone
 from .paging import HasId, Paging, next_link
 from .service import current_service
+from .withholding import all_shown, refuse_search
 
 REACHED = "X-Search-Reached"
 AT_END = "X-Tail-End"
@@ -55,7 +56,7 @@ class Log(Protocol[Asked_contra, Row]):
 
 
 def answer(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
-    """What is shown of a log, with status and headers, in the way that the query asks for.
+    """What this key is shown of a log, with status and headers, in the way that the query asks for.
 
     Args:
         query: the parsed parameters.
@@ -64,14 +65,21 @@ def answer(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: s
 
     Raises:
         CursorTooOld: a tail goes on, but not from there.
+        Forbidden: the query looks into payloads, which the key may not see.
     """
+    refuse_search(filters)
+    rows, status, headers = _read(log, query, filters, scope)
+    return all_shown(rows), status, headers
+
+
+def _read(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
     if query.get("order") == "commit":
         return _tail(log, query, filters, f"{scope} commit")
     paging = Paging(query, filters, scope)
     if filters.by_content:
         return _search(log, query["limit"], filters, paging)
-    shown, headers = paging.respond(log.search(filters, paging.page))
-    return shown, 200, headers
+    rows, headers = paging.respond(log.search(filters, paging.page))
+    return rows, 200, headers
 
 
 def paths_of(query: dict[str, Any]) -> tuple[PathFilter, ...]:
