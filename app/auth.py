@@ -28,6 +28,7 @@ KEYS_REMEMBERED = 10_000
 ANSWER_WAIT_S = 1.0  # for the database, before a known key is taken as it was
 AWAY_S = 1.0  # until the database is asked again, after it did not answer in time
 LOOKUPS_MAX = 8  # at once, of keys known before; a frozen database must not take the whole pool
+DOOR = "opsledger-auth"  # the key in Flask's app.extensions
 PRINCIPAL = "_opsledger_principal"  # in flask.g
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -141,6 +142,19 @@ class Authenticator:
             self._asking.pop(digest, None)
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What stands between a request and its view.
+
+    Args:
+        authenticator: knows the keys.
+        address: tells the address of the current request's caller.
+    """
+
+    authenticator: Authenticator
+    address: Callable[[], str | None]
+
+
 def requires(scope: Scope) -> Callable[[View], View]:
     """Let a view be called only with a key that has the scope; marks it for the route tests."""
 
@@ -162,13 +176,16 @@ def authorize(scope: Scope) -> Principal:
 
     Raises:
         Unauthenticated: no key, or not a usable one.
-        Forbidden: the tenant is inactive or the scope missing.
+        Forbidden: the caller is not in the key's networks, the tenant is inactive or the scope
+            missing.
     """
     secret = flask.request.headers.get(API_KEY_HEADER, "")
     if not secret:
         raise Unauthenticated
-    authenticator: Authenticator = flask.current_app.extensions["opsledger-auth"]
-    principal = authenticator.principal(secret)
+    door: Door = flask.current_app.extensions[DOOR]
+    principal = door.authenticator.principal(secret)
+    if principal.networks and not principal.usable_from(address := door.address()):
+        raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
     if not principal.tenant_active:
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
     if scope not in principal.scopes:

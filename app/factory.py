@@ -9,7 +9,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .api import register_api
 from .api.service import Service
-from .auth import Authenticator, current_principal
+from .auth import DOOR, Authenticator, Door, current_principal
+from .capture.hooks import client_ip
 from .cli import register_commands
 from .config import Settings, load_settings
 from .extension import Opsledger
@@ -36,9 +37,10 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
     service = Service(settings, database, crm_provider(settings.crm_provider, database))
-    app.extensions["opsledger-auth"] = Authenticator(
+    authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
+    app.extensions[DOOR] = Door(authenticator, lambda: client_ip(settings.trusted_proxies))
     Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id).init_app(app, database)
     register_api(app, service)
     register_commands(app)

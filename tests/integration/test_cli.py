@@ -4,6 +4,7 @@ import getpass
 import hashlib
 import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -164,7 +165,14 @@ def test_a_tenant_may_be_named_by_slug_or_id(live: World) -> None:
         (("keys", "list", "nobody"), "There is no tenant 'nobody'"),
         (("keys", "revoke", "ops_live_00000000"), "There is no single key 'ops_live_00000000'"),
         (("keys", "rotate", "nothing"), "see: flask keys list TENANT"),
-        (("keys", "rotate", "nothing", "--overlap-hours", "721"), "0<=x<=720"),
+        (("keys", "rotate", "nothing", "--overlap", "721h"), "must be at most 30d"),
+        (("keys", "rotate", "nothing", "--overlap", "31d"), "must be at most 30d"),
+        (("keys", "rotate", "nothing", "--overlap", "1w"), "a number with m, h or d"),
+        (("keys", "rotate", "nothing", "--overlap", "-1h"), "a number with m, h or d"),
+        (("keys", "create", "operator", "--name", "x", "--network", "10.0.0.1/8"), "host bits"),
+        (("keys", "create", "operator", "--name", "x", "--network", "any"), "203.0.113.0/24"),
+        (("keys", "restrict", "nothing"), "see: flask keys list TENANT"),
+        (("keys", "restrict", "nothing", *["--network", "10.0.0.0/8"] * 51), "at most 50"),
         (("action-types", "add", "crm_create"), "crm_create is an action type already"),
         (("action-types", "add", "dance"), "must be 2 or more lower-case words joined by _"),
         (("action-types", "add", "CRM_dance"), "must be 2 or more lower-case words joined by _"),
@@ -215,6 +223,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(live: World, maintenance: Databa
         "name": "ci",
         "prefix": prefix(secret),
         "scopes": ["logs:read", "logs:read:payloads"],
+        "networks": [],
         "expires_at": None,
     }
     random_part = secret[len(prefix(secret)) :]
@@ -256,7 +265,7 @@ def test_a_rotation_lets_both_keys_work_for_a_while(live: World) -> None:
     name = slug()
     tenant_id = create_tenant(live, name)
     old = create_key(live, name, "--scope", "logs:read")
-    output = run(live, "keys", "rotate", prefix(old), "--overlap-hours", "2")
+    output = run(live, "keys", "rotate", prefix(old), "--overlap", "2h")
     (new,) = SECRET.findall(output)
     assert f"The old key {prefix(old)} works until " in output
     assert new != old
@@ -278,6 +287,50 @@ def test_a_rotation_without_overlap_ends_the_old_key_at_once(world: World) -> No
     old = create_key(world, name)
     (new,) = SECRET.findall(run(world, "keys", "rotate", prefix(old), "--overlap-hours", "0"))
     assert (use(world, old), use(world, new)) == (401, 200)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "minutes"), [("90m", 90), ("24h", 1440), ("7d", 10_080), ("2", 120), ("0m", 0)]
+)
+def test_the_overlap_is_as_long_as_it_was_asked_for(
+    world: World, maintenance: Database, overlap: str, minutes: int
+) -> None:
+    """In minutes, hours or days."""
+    name = slug()
+    create_tenant(world, name)
+    old = create_key(world, name)
+    before = datetime.now(UTC)
+    run(world, "keys", "rotate", prefix(old), "--overlap", overlap)
+    with maintenance.unrestricted_unsafe() as session:
+        statement = text("SELECT revoked_at FROM api_keys WHERE prefix = :prefix")
+        ends = session.execute(statement, {"prefix": prefix(old)}).scalar_one()
+    off = ends - before - timedelta(minutes=minutes)
+    assert timedelta(0) <= off < timedelta(seconds=30)
+
+
+def test_a_key_is_bound_to_networks_when_it_is_made_or_later(
+    settings: Settings, maintenance: Database, worker: None
+) -> None:
+    """Its successor is bound likewise, and each change is on record; an address is a network."""
+    with opened(replace(settings, key_cache_s=0.01), maintenance) as world:
+        name = slug()
+        tenant_id = create_tenant(world, name)
+        old = create_key(world, name, "--network", "203.0.113.9", "--network", "2001:db8::/32")
+        assert "203.0.113.9/32,2001:db8::/32" in run(world, "keys", "list", name)
+        (new,) = SECRET.findall(run(world, "keys", "rotate", prefix(old)))
+        assert (use(world, old), use(world, new)) == (403, 403)  # the client is at 127.0.0.1
+        for networks, shown, status in (
+            (("--network", "127.0.0.0/8"), "127.0.0.0/8", 200),
+            (("--network", "10.0.0.0/8"), "10.0.0.0/8", 403),
+            ((), "everywhere", 200),
+        ):
+            said = run(world, "keys", "restrict", prefix(new), *networks)
+            assert said == f"Key {prefix(new)} may be used from {shown}\n"
+            eventually(lambda status=status: use(world, new) == status, within_s=5)
+        changes = [r["changes"] for r in audits(world, tenant_id, action="restrict")]
+        assert [change["after"]["networks"] for change in changes] == [
+            *(["127.0.0.0/8"], ["10.0.0.0/8"], [])
+        ]
 
 
 def test_an_old_key_can_be_revoked_before_its_overlap_ends(live: World) -> None:

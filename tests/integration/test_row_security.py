@@ -296,7 +296,7 @@ def test_the_worker_writes_what_it_cannot_read(
             *("SELECT name FROM tenants", "SELECT * FROM dead_letters"),
             *("UPDATE log_batches SET row_count = 0", "DELETE FROM log_batches"),
             *("DELETE FROM shipments", "SELECT add_action_type('crm_dance')"),
-            "SELECT * FROM find_api_key('')",
+            *(f"SELECT * FROM {name}('')" for name in ("find_api_key", "look_up_api_key")),
         ):
             with pytest.raises(DENIED):
                 cursor.execute(statement)
@@ -354,8 +354,9 @@ def test_the_key_lookup_returns_one_key_and_no_list(
     """Without the secret's hash there is nothing to find."""
     with speaking_as(environment) as cursor:
         for digest in (None, b"", b"%", b"\x00" * 32):
-            cursor.execute("SELECT * FROM find_api_key(%s)", (digest,))
-            assert cursor.fetchall() == []
+            for function in ("find_api_key", "look_up_api_key"):
+                cursor.execute(f"SELECT * FROM {function}(%s)", (digest,))
+                assert cursor.fetchall() == []
 
 
 def test_an_unused_scope_gives_no_rights(environment: dict[str, str]) -> None:
