@@ -85,6 +85,8 @@ class Migrated:
                 " AND conname !~ '^alembic_version' ORDER BY 1, 2",
                 "policies": "SELECT tablename, policyname, roles::text, cmd, qual, with_check"
                 " FROM pg_policies ORDER BY 1, 2",
+                "triggers": "SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger"
+                " WHERE NOT tgisinternal ORDER BY 1, 2",
                 "functions": "SELECT proname, prosrc, prosecdef, proacl::text FROM pg_proc"
                 " WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
                 "types": "SELECT typname, typtype FROM pg_type"
