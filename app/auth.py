@@ -7,7 +7,7 @@ effective that soon. Only while the database does not answer is a known key serv
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,8 @@ import flask
 from cachetools import TTLCache
 
 from .domain.access import Principal, Scope
-from .errors import Forbidden, QueryTimeout, StoreUnavailable, Unauthenticated
+from .domain.quota import WINDOW_S, Verdict
+from .errors import Forbidden, QueryTimeout, StoreUnavailable, TooManyRequests, Unauthenticated
 from .store.session import Database
 from .store.tenants import find_principal
 from .telemetry import get_logger
@@ -29,6 +30,8 @@ ANSWER_WAIT_S = 1.0  # for the database, before a known key is taken as it was
 AWAY_S = 1.0  # until the database is asked again, after it did not answer in time
 LOOKUPS_MAX = 8  # at once, of keys known before; a frozen database must not take the whole pool
 DOOR = "opsledger-auth"  # the key in Flask's app.extensions
+VERDICTS = "_opsledger_verdicts"  # in flask.g
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PRINCIPAL = "_opsledger_principal"  # in flask.g
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -149,10 +152,13 @@ class Door:
     Args:
         authenticator: knows the keys.
         address: tells the address of the current request's caller.
+        judge: counts a request of a principal, which writes or only reads, and says what its
+            quotas leave.
     """
 
     authenticator: Authenticator
     address: Callable[[], str | None]
+    judge: Callable[[Principal, bool], Sequence[Verdict]]
 
 
 def requires(scope: Scope) -> Callable[[View], View]:
@@ -178,6 +184,7 @@ def authorize(scope: Scope) -> Principal:
         Unauthenticated: no key, or not a usable one.
         Forbidden: the caller is not in the key's networks, the tenant is inactive or the scope
             missing.
+        TooManyRequests: a quota of the key or of its tenant is used up.
     """
     secret = flask.request.headers.get(API_KEY_HEADER, "")
     if not secret:
@@ -186,12 +193,36 @@ def authorize(scope: Scope) -> Principal:
     principal = door.authenticator.principal(secret)
     if principal.networks and not principal.usable_from(address := door.address()):
         raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
+    _keep_quotas(door.judge(principal, flask.request.method not in READING_METHODS))
     if not principal.tenant_active:
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
     if scope not in principal.scopes:
         raise Forbidden(f"This API key lacks the scope {scope}")
     setattr(flask.g, PRINCIPAL, principal)
     return principal
+
+
+def _keep_quotas(verdicts: Sequence[Verdict]) -> None:
+    setattr(flask.g, VERDICTS, verdicts)
+    for verdict in verdicts:
+        if not verdict.allowed:
+            quota = verdict.quota
+            raise TooManyRequests(
+                f"More than {quota.limit} requests in {WINDOW_S} s ({quota.name});"
+                f" go on in {verdict.retry_after_s} s",
+                verdict.retry_after_s,
+            )
+
+
+def quota_headers() -> dict[str, str]:
+    """What the current request's quotas leave, as draft-ietf-httpapi-ratelimit-headers has it."""
+    verdicts: Sequence[Verdict] = flask.g.get(VERDICTS, ())
+    if not verdicts:
+        return {}
+    policies = (f'"{v.quota.name}";q={v.quota.limit};w={WINDOW_S}' for v in verdicts)
+    # What was looked at is before this request, which took one.
+    left = (f'"{v.quota.name}";r={max(0, v.remaining - 1)};t={v.reset_s}' for v in verdicts)
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
 
 def current_principal() -> Principal | None:

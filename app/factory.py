@@ -10,10 +10,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from .api import register_api
 from .api.service import Service
 from .auth import DOOR, Authenticator, Door, current_principal
+from .broker import broker_of
 from .capture.hooks import client_ip
 from .cli import register_commands
 from .config import Settings, load_settings
+from .domain.quota import Quota
 from .extension import Opsledger
+from .pipeline.limits import Limiter, counting_in
 from .providers import crm_provider
 from .store import METADATA
 from .store.session import ENGINE_OPTIONS, Database
@@ -40,7 +43,12 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
-    app.extensions[DOOR] = Door(authenticator, lambda: client_ip(settings.trusted_proxies))
+    limiter = _open_limiter(settings)
+    app.extensions[DOOR] = Door(
+        authenticator,
+        address=lambda: client_ip(settings.trusted_proxies),
+        judge=lambda principal, writes: limiter.judge(principal, writes=writes),
+    )
     Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id).init_app(app, database)
     register_api(app, service)
     register_commands(app)
@@ -60,6 +68,20 @@ def _connect(app: flask.Flask, settings: Settings) -> Database:
         )
     with app.app_context():
         return Database(bound.engine, statement_timeout_s=settings.query_timeout_s)
+
+
+def _open_limiter(settings: Settings) -> Limiter:
+    quotas = {
+        "read": (
+            Quota("key-reads", settings.reads_per_minute_key),
+            Quota("tenant-reads", settings.reads_per_minute_tenant),
+        ),
+        "write": (
+            Quota("key-writes", settings.writes_per_minute_key),
+            Quota("tenant-writes", settings.writes_per_minute_tenant),
+        ),
+    }
+    return Limiter(quotas, counting_in(broker_of(settings), settings.broker_timeout_s))
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

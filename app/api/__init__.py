@@ -3,6 +3,7 @@
 import flask
 from flask_smorest import Api
 
+from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import actions, audits, crm, docs, health, ingest, operations, stats
 from .identifiers import RestConverter
@@ -62,4 +63,5 @@ def register_api(app: flask.Flask, service: Service) -> None:
     @app.after_request
     def name_request(response: flask.Response) -> flask.Response:
         response.headers[REQUEST_ID_HEADER] = request_id()
+        response.headers.update(quota_headers())
         return response
