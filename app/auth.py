@@ -31,6 +31,7 @@ AWAY_S = 1.0  # until the database is asked again, after it did not answer in ti
 LOOKUPS_MAX = 8  # at once, of keys known before; a frozen database must not take the whole pool
 DOOR = "opsledger-auth"  # the key in Flask's app.extensions
 VERDICTS = "_opsledger_verdicts"  # in flask.g
+READING = "a key reads its own tenant's logs, thousands of times a day; its use is in last_used_at"
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PRINCIPAL = "_opsledger_principal"  # in flask.g
 
@@ -42,6 +43,22 @@ log = get_logger(__name__)
 def hash_secret(secret: str) -> bytes:
     """What is kept of a key: the SHA-256 of its 256 random bits, which need no slow hash."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+class KeyRefused(Unauthenticated):
+    """This API key is unknown, expired or revoked.
+
+    Which of the three, a thief need not know.
+
+    Args:
+        reason: unknown, expired or revoked.
+        principal: whom it spoke for, if it is known.
+    """
+
+    def __init__(self, reason: str, principal: Principal | None) -> None:
+        super().__init__()
+        self.reason = reason
+        self.principal = principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +95,21 @@ class Authenticator:
         """Who the key speaks for.
 
         Raises:
-            Unauthenticated: there is no such key, or it may no longer be used.
+            KeyRefused: there is no such key, or it may no longer be used.
             StoreUnavailable: the key is not remembered and the database is away.
         """
+        principal, now = self._find(secret), datetime.now(UTC)
+        if principal is None:
+            raise KeyRefused("unknown", None)
+        if not principal.usable_at(now):
+            reason = "revoked" if principal.revoked_by(now) else "expired"
+            raise KeyRefused(reason, principal)
+        return principal
+
+    def _find(self, secret: str) -> Principal | None:
+        """Who the key speaks for, or spoke for before it ended; None if there is no such key."""
         if not 1 <= len(secret) <= KEY_CHARS_MAX:
-            raise Unauthenticated
+            return None
         digest = hash_secret(secret)
         with self._lock:
             known = self._known.get(digest)
@@ -90,10 +117,7 @@ class Authenticator:
             known = self._look_up(digest)  # it may have been made meanwhile
         elif not known.fresh:
             known = self._looked_up_soon(digest) or known
-        principal = known.principal
-        if principal is None or not principal.usable_at(datetime.now(UTC)):
-            raise Unauthenticated("This API key is unknown, expired or revoked")
-        return principal
+        return known.principal
 
     def _look_up(self, digest: bytes) -> _Known:
         with self._database.unrestricted_unsafe() as session:
@@ -152,17 +176,25 @@ class Door:
     Args:
         authenticator: knows the keys.
         address: tells the address of the current request's caller.
+        refused: takes note of a key that was refused: why, whose it is if it is known, and the
+            caller's address.
         judge: counts a request of a principal, which writes or only reads, and says what its
             quotas leave.
     """
 
     authenticator: Authenticator
     address: Callable[[], str | None]
+    refused: Callable[[str, Principal | None, str | None], None]
     judge: Callable[[Principal, bool], Sequence[Verdict]]
 
 
-def requires(scope: Scope) -> Callable[[View], View]:
-    """Let a view be called only with a key that has the scope; marks it for the route tests."""
+def requires(scope: Scope, *, leaves: str = "", leaves_nothing: str = "") -> Callable[[View], View]:
+    """Let a view be called only with a key that has the scope; marks it for the route tests.
+
+    Args:
+        leaves: what a call puts on record of itself; or
+        leaves_nothing: why it puts nothing on record. A route has to say one of the two.
+    """
 
     def decorate(view: View) -> View:
         def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -172,6 +204,7 @@ def requires(scope: Scope) -> Callable[[View], View]:
         guarded.__name__, guarded.__doc__ = view.__name__, view.__doc__
         guarded.__dict__.update(view.__dict__)
         guarded.required_scope = scope  # type: ignore[attr-defined]
+        guarded.leaves, guarded.leaves_nothing = leaves, leaves_nothing  # type: ignore[attr-defined]
         return cast("View", guarded)
 
     return decorate
@@ -190,15 +223,26 @@ def authorize(scope: Scope) -> Principal:
     if not secret:
         raise Unauthenticated
     door: Door = flask.current_app.extensions[DOOR]
-    principal = door.authenticator.principal(secret)
-    if principal.networks and not principal.usable_from(address := door.address()):
-        raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
+    principal = _admitted(door, secret)
     _keep_quotas(door.judge(principal, flask.request.method not in READING_METHODS))
     if not principal.tenant_active:
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
     if scope not in principal.scopes:
         raise Forbidden(f"This API key lacks the scope {scope}")
     setattr(flask.g, PRINCIPAL, principal)
+    return principal
+
+
+def _admitted(door: Door, secret: str) -> Principal:
+    address = door.address()
+    try:
+        principal = door.authenticator.principal(secret)
+    except KeyRefused as refusal:
+        door.refused(refusal.reason, refusal.principal, address)
+        raise
+    if not principal.usable_from(address):
+        door.refused("network", principal, address)
+        raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
     return principal
 
 
@@ -220,8 +264,8 @@ def quota_headers() -> dict[str, str]:
     if not verdicts:
         return {}
     policies = (f'"{v.quota.name}";q={v.quota.limit};w={WINDOW_S}' for v in verdicts)
-    # What was looked at is before this request, which took one.
-    left = (f'"{v.quota.name}";r={max(0, v.remaining - 1)};t={v.reset_s}' for v in verdicts)
+    taken = all(verdict.allowed for verdict in verdicts)  # what remained was before this request
+    left = (f'"{v.quota.name}";r={v.remaining - taken};t={v.reset_s}' for v in verdicts)
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
 

@@ -8,9 +8,11 @@ from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .api import register_api
+from .api.refusals import Refusals
 from .api.service import Service
 from .auth import DOOR, Authenticator, Door, current_principal
 from .broker import broker_of
+from .capture import AuditService
 from .capture.hooks import client_ip
 from .cli import register_commands
 from .config import Settings, load_settings
@@ -43,13 +45,16 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
+    opsledger = Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id)
+    opsledger.init_app(app, database)
     limiter = _open_limiter(settings)
+    refusals = Refusals(AuditService(opsledger.recorder))
     app.extensions[DOOR] = Door(
         authenticator,
         address=lambda: client_ip(settings.trusted_proxies),
+        refused=refusals.note,
         judge=lambda principal, writes: limiter.judge(principal, writes=writes),
     )
-    Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id).init_app(app, database)
     register_api(app, service)
     register_commands(app)
     return app

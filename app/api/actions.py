@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.filters import ActionFilter
 from ..domain.logs import ActionLog, ActionLogSummary
@@ -25,7 +25,7 @@ blueprint = Blueprint("action logs", __name__, description="Provider operations 
 
 
 @blueprint.route("/logs/actions")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(ActionQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
@@ -50,7 +50,7 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
 
 
 @blueprint.route("/logs/actions/<action_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, ActionLogSchema)
 def get_action(action_id: str) -> ActionLog:
@@ -64,7 +64,7 @@ def get_action(action_id: str) -> ActionLog:
 
 
 @blueprint.route("/logs/actions/failed/recent")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(RecentFailuresQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True))
 def list_recent_failures(query: dict[str, Any]) -> list[ActionLogSummary]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.filters import AuditFilter
 from ..domain.logs import AuditLog, AuditLogSummary
@@ -20,7 +20,7 @@ blueprint = Blueprint("audit logs", __name__, description="System changes on rec
 
 
 @blueprint.route("/logs/audits")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(AuditQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
@@ -30,7 +30,7 @@ def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
 
 
 @blueprint.route("/logs/audits/<audit_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, AuditLogSchema)
 def get_audit(audit_id: str) -> AuditLog:
@@ -44,7 +44,7 @@ def get_audit(audit_id: str) -> AuditLog:
 
 
 @blueprint.route("/logs/audits/resource/<resource_type>/<rest:resource_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(TrailQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True))
 def list_resource_trail(

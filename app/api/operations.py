@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.filters import open_cursor, seal_cursor
 from ..domain.identity import is_record_id
@@ -28,7 +28,7 @@ Operation = tuple[list[dict[str, Any]], int, dict[str, str]]
 
 
 @blueprint.route("/logs/operations/<rest:operation_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, OperationRecordSchema(many=True))
 def list_operation(query: dict[str, Any], operation_id: str) -> Operation:

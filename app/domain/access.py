@@ -62,9 +62,12 @@ class Principal:
 
     def usable_at(self, now: datetime) -> bool:
         """Whether the key is neither revoked nor expired; rotation sets a future end."""
-        revoked = self.revoked_at is not None and self.revoked_at <= now
         expired = self.expires_at is not None and self.expires_at <= now
-        return not revoked and not expired
+        return not expired and not self.revoked_by(now)
+
+    def revoked_by(self, now: datetime) -> bool:
+        """Whether the key was ended by hand, or by a rotation whose overlap is over."""
+        return self.revoked_at is not None and self.revoked_at <= now
 
     def usable_from(self, address: str | None) -> bool:
         """Whether a caller at this address may use the key; what is no address is from nowhere."""
