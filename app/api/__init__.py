@@ -6,6 +6,7 @@ from flask_smorest import Api
 from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import actions, audits, crm, docs, health, ingest, operations, stats
+from .hardening import harden
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
@@ -61,7 +62,8 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.register_blueprint(docs.blueprint)
 
     @app.after_request
-    def name_request(response: flask.Response) -> flask.Response:
+    def complete_headers(response: flask.Response) -> flask.Response:
         response.headers[REQUEST_ID_HEADER] = request_id()
         response.headers.update(quota_headers())
+        harden(response)
         return response
