@@ -11,7 +11,7 @@ from .codec import NULL, Head, unescape
 from .histogram import bucket_of
 from .records import ActionStatus, Kind
 
-HOUR_CHARS = 13  # of a created_at: 2026-11-23 08
+DAY_CHARS = 10  # of a created_at: 2026-11-23
 MINUTE_CHARS = 16  # of a created_at: 2026-11-23 08:38
 SLOWEST_ROWS_MAX = 20  # what the API shows at most; a window's are among those of its parts
 
@@ -25,7 +25,7 @@ def summarize(kind: Kind, heads: Iterable[Head]) -> dict[str, Any]:
     execution_time_ms, its histogram {bucket: count}, and the first and last record's milliseconds
     within the minute; `slowest` has [execution_time_ms, id, index of its cell] of the slowest
     successes. Audits: `cells` has for each minute, action and resource type the count, first and
-    last; `users` has for each hour, user, action and resource type the count.
+    last; `users` has for each day, user, action and resource type the count.
 
     Args:
         heads: in the order of their ids, as they are inserted.
@@ -71,7 +71,7 @@ def _count(heads: Iterable[Head]) -> dict[str, Any]:
             cell = cells[key] = [0, created_at, created_at]
         cell[0] += 1
         cell[2] = created_at
-        user = (created_at[:HOUR_CHARS], head.user_id, head.type, head.group)
+        user = (created_at[:DAY_CHARS], head.user_id, head.type, head.group)
         users[user] = users.get(user, 0) + 1
     return {
         "cells": [[*_plain(key), *_within_minute(cell)] for key, cell in sorted(cells.items())],

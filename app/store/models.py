@@ -262,6 +262,7 @@ class RollupRow:
     tenant_id: Mapped[UUID]
     grain: Mapped[str] = mapped_column(String(6))
     start: Mapped[datetime]
+    detailed: Mapped[bool]  # whether the next finer units of it are kept too
     numbers: Mapped[list[int]] = mapped_column(ARRAY(Integer()))
     cells: Mapped[bytes]
 
