@@ -116,6 +116,12 @@ def units(grain: Grain, start: int, end: int) -> Iterator[int]:
         at = following(grain, at)
 
 
+def count_units(grain: Grain, start: int, end: int) -> int:
+    """How many units of a grain up to a day a stretch of time touches."""
+    length = _LENGTHS_MS[grain]
+    return (ceiling(grain, end) - floor(grain, start)) // length
+
+
 def bounds(since: datetime | None, until: datetime | None) -> tuple[int, int]:
     """A window in milliseconds; without a bound it is all of time."""
     start = BEGINNING if since is None else max(to_ms(since), BEGINNING)

@@ -31,8 +31,8 @@ from ..domain.tally import Array, Names, Tally, combined
 from .rollups import RollupReader
 
 POINTS_MAX = 2  # of a cell's records, its first and last are all there are
-DENSE = 8  # a scan that finds one match in so many records needs no better map
-SCAN_ROWS = 200  # so few records are read as fast as the map of them
+UNIT_ROWS = 500  # so few records are read as fast as a finer map of them
+SCAN_ROWS = 3000  # likewise, if the caller finds enough among so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ def find_windows(
         return all(not some or name in some for name, some in zip(names, wanted, strict=True))
 
     numbers = reader.names.matching(accepts)
-    if len(numbers):
+    start, end = bounds(since, until)
+    if len(numbers) and start < end:
         low = 0 if min_execution_time_ms is None else int(bucket_of(str(min_execution_time_ms)))
-        start, end = bounds(since, until)
         yield from _Search(reader, waiting, numbers, low, enough, start, end).run()
 
 
@@ -173,9 +173,9 @@ class _Search:
         """Whether a finer map would be of no use."""
         return (
             unit.is_finest
-            or unit.rows <= SCAN_ROWS
+            or unit.rows <= UNIT_ROWS
             or unit.is_points
-            or (not self._low_bucket and unit.matching * DENSE >= unit.rows)
+            or (not self._low_bucket and unit.matching * SCAN_ROWS >= unit.rows * self._enough)
         )
 
     def _finer(self, units: Sequence[_Unit]) -> dict[Unit, list[_Unit]]:

@@ -129,7 +129,7 @@ kinds_of_filter = st.fixed_dictionaries(
     enough=st.sampled_from([1, 3, 100]),
     detail_rows=detail,
     sizes=st.sampled_from(
-        [{"SCAN_ROWS": 200}, {"SCAN_ROWS": 0, "DENSE": 0}]
+        [{"UNIT_ROWS": 500}, {"UNIT_ROWS": 0, "SCAN_ROWS": 0}]
     ),  # as for few records, or for many
 )
 def test_the_map_leaves_out_no_record_that_matches(
