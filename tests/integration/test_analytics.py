@@ -15,6 +15,7 @@ from tests.support.world import Inhabitant, World, action, audit, next_page, ref
 
 BASE = "/api/v1/logs/analytics"
 NOW = datetime.now(UTC).replace(microsecond=0)
+MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
 LENGTHS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 TYPES = ("crm_create", "crm_get", "email_send")
 
@@ -76,6 +77,7 @@ WINDOWS = [
     (None, None),
     (NOW - timedelta(hours=30, milliseconds=1234), None),
     (NOW - timedelta(days=15, minutes=7), NOW - timedelta(hours=2, milliseconds=7)),
+    (MIDNIGHT - timedelta(days=11), MIDNIGHT - timedelta(days=9)),
     (NOW - timedelta(minutes=2), NOW - timedelta(minutes=1, milliseconds=1)),
 ]
 
