@@ -7,7 +7,7 @@ import logging
 import sys
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 LOGGER = "opsledger"
 
@@ -21,6 +21,10 @@ METRICS: dict[str, str] = {
     " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
+    "opsledger_task_runs_total": "Messages of periodic tasks, by task and outcome: done, skipped"
+    " (it ran already in this period, or runs elsewhere), failed.",
+    "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
+    " /health/ready. Alert past a minute.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
@@ -34,6 +38,8 @@ LOST = _counter("opsledger_lost_total", "kind", "reason")
 INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
+TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
+BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
 QUARANTINED = _counter("opsledger_quarantined_total")
 FOLDED = _counter("opsledger_folded_total")
 PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])

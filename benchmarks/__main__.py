@@ -17,6 +17,7 @@ from . import (
     integrity,
     outage,
     persist,
+    report,
     throughput,
 )
 
@@ -59,6 +60,7 @@ def main() -> None:
         kept["measured_at"] = datetime.now(UTC).isoformat(timespec="seconds")
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        report.write(kept)
 
 
 if __name__ == "__main__":

@@ -341,6 +341,17 @@ class RollupCursorRow(Base):
     folded_seq: Mapped[int] = mapped_column(BigInteger(), server_default=text("0"))
 
 
+class TaskRunRow(Base):
+    """When a periodic task last ran, by the database's clock, and how often it did."""
+
+    __tablename__ = "task_runs"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    runs: Mapped[int] = mapped_column(BigInteger())
+
+
 class SandboxContactRow(Base):
     """A contact of the sandbox provider, which stands in for a CRM."""
 

@@ -8,8 +8,8 @@ the packed bytes too, so that a unit which lacks a cell need not be read.
 
 from alembic import op
 
-revision = "0011_rollups"
-down_revision = "0010_dead_letters_retry"
+revision = "0012_rollups"
+down_revision = "0011_task_runs"
 branch_labels = None
 depends_on = None
 
