@@ -1,6 +1,5 @@
 """The action log endpoints."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +10,7 @@ from ..domain.logs import ActionLog, ActionLogSummary
 from ..errors import NotFound
 from ..store.action_logs import ActionLogRepository
 from .identifiers import path_uuid
-from .paging import Paging
+from .listing import LIST_HEADERS, Answer, answer, paths_of
 from .parsing import Blueprint
 from .schemas import (
     ActionLogSchema,
@@ -27,9 +26,9 @@ blueprint = Blueprint("action logs", __name__, description="Provider operations 
 @blueprint.route("/logs/actions")
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(ActionQuery, location="query")
-@blueprint.response(200, ActionLogSummarySchema(many=True))
-def list_actions(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int, dict[str, str]]:
-    """List action logs, newest first.
+@blueprint.response(200, ActionLogSummarySchema(many=True), headers=LIST_HEADERS)
+def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
+    """List action logs, newest first, or tail them in commit order.
 
     Values of one filter are alternatives; all filters must match. The Link header leads on.
     """
@@ -41,12 +40,12 @@ def list_actions(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int
         until=query.get("until"),
         min_execution_time_ms=query.get("min_execution_time_ms"),
         operation_id=query.get("operation_id"),
+        q=query.get("q"),
+        paths=paths_of(query),
     )
     with reading() as (session, tenant_id):
-        paging = Paging(query, filters, f"actions {tenant_id}")
-        rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
-    shown, headers = paging.respond(rows)
-    return shown, 200, headers
+        log = ActionLogRepository(session, tenant_id)
+        return answer(log, query, filters, f"actions {tenant_id}")
 
 
 @blueprint.route("/logs/actions/<action_id>")

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import create_engine, text
 
+from app.broker import broker_of
 from app.config import Settings
 from app.domain.records import Kind
 from app.pipeline.maintenance import ensure_partitions, prune_receipts
@@ -42,7 +43,7 @@ def backdate(settings: Settings, shipment: UUID, days: float) -> None:
 
 def send(settings: Settings, task: str) -> None:
     """Call a maintenance task as beat does."""
-    producer = create_producer(settings.redis_url, 1.0)
+    producer = create_producer(broker_of(settings), 1.0)
     producer.send_task(task, queue=MAINTENANCE_QUEUE)
     producer.close()
 
@@ -178,7 +179,7 @@ def test_the_doctor_checks_every_part_a_record_passes(world: World) -> None:
         "database as web: ok",
         "database as worker: ok",
         "database as maintenance: ok",
-        "broker: ok",
+        "broker (redis): ok",
     ]
     assert re.fullmatch(r"spool: \d+ bytes wait, oldest \d+ s", lines[4])
     assert re.fullmatch(r"beat: (NEVER SEEN|(ok|LATE), last seen \S+Z)", lines[5])
@@ -198,5 +199,5 @@ def test_the_doctor_names_what_is_away(settings: Settings, maintenance: Database
         output = cli(world, "doctor")
     assert "database as web: ok" in output
     assert "database as worker: AWAY" in output
-    assert "broker: AWAY" in output
+    assert "broker (redis): AWAY" in output
     assert "tenants: " in output
