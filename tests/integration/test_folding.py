@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
+from app.broker import broker_of
 from app.config import Settings
 from app.domain.records import Record
 from app.pipeline.folding import fold_waiting
@@ -200,7 +201,7 @@ def test_the_worker_folds_when_beat_calls(
     """What waits for some seconds, through the broker and the maintenance queue."""
     tenant = world.settle()
     commit(world, tenant, 2)
-    producer = create_producer(settings.redis_url, 1.0)
+    producer = create_producer(broker_of(settings), 1.0)
 
     def is_folded() -> bool:
         producer.send_task(FOLD_TASK, queue=MAINTENANCE_QUEUE)
