@@ -17,16 +17,20 @@ from app.domain.filters import ActionFilter, AuditFilter, Page
 from app.domain.paths import PathFilter
 from app.pipeline.persist import Persister
 from app.store.action_logs import ActionLogRepository, list_action_types
+from app.store.analytics import ActionAnalytics
 from app.store.audit_logs import AuditLogRepository
 from app.store.contacts import ContactRepository
+from app.store.fold import fold
 from app.store.session import Database
 from app.store.task_runs import may_run, stamp
 from app.store.tenants import find_principal
 from tests.support.world import World, action, audit, lines_of
 
-# What a session can hold beyond a transaction, each with what it is.
+# What a session can hold beyond a transaction. transaction_isolation is no such thing: it is what the
+# BEGIN of the looking transaction says (default_transaction_isolation would be one).
 STATE = {
-    "settings": "SELECT name, setting FROM pg_settings WHERE source = 'session'",
+    "settings": "SELECT name, setting FROM pg_settings WHERE source = 'session'"
+    " AND name <> 'transaction_isolation'",
     "prepared statements": "SELECT name FROM pg_prepared_statements",
     "cursors": "SELECT name FROM pg_cursors WHERE is_holdable",
     "locks": "SELECT locktype, objid FROM pg_locks WHERE pid = pg_backend_pid()"
@@ -85,6 +89,8 @@ def test_what_serves_queries_leaves_nothing_in_its_session(
             audits = AuditLogRepository(session, tenant.tenant_id)
             assert len(audits.search(AuditFilter(), page)) == 1
             audits.tail(AuditFilter(), None, 10)
+        with database.tenant(tenant.tenant_id, snapshot=True) as session:
+            ActionAnalytics(session, tenant.tenant_id).counts_by_type(None, None)
         with database.tenant(tenant.tenant_id) as session:
             ContactRepository(session, tenant.tenant_id).list(limit=10, after=None)
 
@@ -102,21 +108,27 @@ def test_what_writes_leaves_nothing_in_its_session(
             persister.persist(uuid4(), shipment)
 
 
-def test_what_maintains_leaves_nothing_in_its_session(environment: dict[str, str]) -> None:
-    """The lock of a periodic task ends with its transaction."""
-    name = f"task {uuid4()}"
+def test_what_maintains_leaves_nothing_in_its_session(
+    world: World, environment: dict[str, str]
+) -> None:
+    """The lock of a periodic task ends with its transaction, and so do the limits of a fold."""
+    name, tenant = f"task {uuid4()}", world.settle()
+    world.put(action(tenant.tenant_id))
     with watched(environment["MAINTENANCE_DATABASE_URL"]) as database:
         for expected in (True, False):
             with database.unrestricted_unsafe() as session:
                 assert may_run(session, name, not_within_s=60) == expected
                 if expected:
                     stamp(session, name)
+        with database.unrestricted_unsafe() as session:
+            fold(session, tenant.tenant_id)
 
 
 def test_the_watch_notices_what_is_left(environment: dict[str, str]) -> None:
     """Or the tests above would say nothing."""
     for statement in (
         "SET work_mem = '8MB'",
+        "SET default_transaction_isolation = 'serializable'",
         "PREPARE a AS SELECT 1",
         "SELECT pg_advisory_lock(7)",
         "LISTEN a",

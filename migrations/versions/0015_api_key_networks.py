@@ -7,8 +7,8 @@ still in use is what one wants to know; and it never waits for a command that ho
 
 from alembic import op
 
-revision = "0014_api_key_networks"
-down_revision = "0013_log_batches_kind_idx"
+revision = "0015_api_key_networks"
+down_revision = "0014_rollups"
 branch_labels = None
 depends_on = None
 
