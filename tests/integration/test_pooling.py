@@ -26,8 +26,8 @@ from app.store.task_runs import may_run, stamp
 from app.store.tenants import find_principal
 from tests.support.world import World, action, audit, lines_of
 
-# What a session can hold beyond a transaction. transaction_isolation is no such thing: it is what the
-# BEGIN of the looking transaction says (default_transaction_isolation would be one).
+# What a session can hold beyond a transaction. transaction_isolation is no such thing: it is what
+# the BEGIN of the looking transaction says (default_transaction_isolation would be one).
 STATE = {
     "settings": "SELECT name, setting FROM pg_settings WHERE source = 'session'"
     " AND name <> 'transaction_isolation'",
