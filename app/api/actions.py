@@ -1,18 +1,20 @@
 """The action log endpoints."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import flask
 
 from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import ActionFilter
-from ..domain.logs import ActionLog, ActionLogSummary
+from ..domain.logs import ActionLog
 from ..errors import NotFound
 from ..store.action_logs import ActionLogRepository
 from .identifiers import path_uuid
 from .paging import Paging
 from .parsing import Blueprint
+from .rendering import respond_list
 from .schemas import (
     ActionLogSchema,
     ActionLogSummarySchema,
@@ -28,7 +30,7 @@ blueprint = Blueprint("action logs", __name__, description="Provider operations 
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(ActionQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True))
-def list_actions(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int, dict[str, str]]:
+def list_actions(query: dict[str, Any]) -> flask.Response:
     """List action logs, newest first.
 
     Values of one filter are alternatives; all filters must match. The Link header leads on.
@@ -46,7 +48,7 @@ def list_actions(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int
         paging = Paging(query, filters, f"actions {tenant_id}")
         rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
     shown, headers = paging.respond(rows)
-    return shown, 200, headers
+    return respond_list(shown, headers)
 
 
 @blueprint.route("/logs/actions/<action_id>")
@@ -67,11 +69,12 @@ def get_action(action_id: str) -> ActionLog:
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(RecentFailuresQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True))
-def list_recent_failures(query: dict[str, Any]) -> list[ActionLogSummary]:
+def list_recent_failures(query: dict[str, Any]) -> flask.Response:
     """List the newest failures and timeouts of the last minutes."""
     since = datetime.now(UTC) - timedelta(minutes=query["minutes"])
     with reading() as (session, tenant_id):
-        return ActionLogRepository(session, tenant_id).recent_failures(since, query["limit"])
+        rows = ActionLogRepository(session, tenant_id).recent_failures(since, query["limit"])
+    return respond_list(rows)
 
 
 def _distinct(values: list[str] | None) -> tuple[str, ...]:

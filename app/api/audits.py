@@ -1,31 +1,34 @@
 """The audit log endpoints."""
 
-from collections.abc import Sequence
 from typing import Any
+
+import flask
 
 from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import AuditFilter
-from ..domain.logs import AuditLog, AuditLogSummary
+from ..domain.logs import AuditLog
 from ..domain.records import NAME_CHARS_MAX
 from ..errors import NotFound
 from ..store.audit_logs import AuditLogRepository
 from .identifiers import path_text, path_uuid
 from .paging import Paging
 from .parsing import Blueprint
+from .rendering import respond_list
 from .schemas import AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .service import reading
 
 blueprint = Blueprint("audit logs", __name__, description="System changes on record.")
 
-AuditPage = tuple[Sequence[AuditLogSummary], int, dict[str, str]]
+
+FILTER_FIELDS = frozenset(AuditFilter.__slots__)
 
 
 @blueprint.route("/logs/audits")
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(AuditQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True))
-def list_audits(query: dict[str, Any]) -> AuditPage:
+def list_audits(query: dict[str, Any]) -> flask.Response:
     """List audit logs, newest first. The Link header leads on."""
     return _page(query, AuditFilter(**{k: v for k, v in query.items() if k in FILTER_FIELDS}))
 
@@ -48,7 +51,9 @@ def get_audit(audit_id: str) -> AuditLog:
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(TrailQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True))
-def list_resource_trail(query: dict[str, Any], resource_type: str, resource_id: str) -> AuditPage:
+def list_resource_trail(
+    query: dict[str, Any], resource_type: str, resource_id: str
+) -> flask.Response:
     """List all changes of one resource, newest first; its id may contain slashes."""
     filters = AuditFilter(
         resource_type=path_text("resource_type", resource_type, NAME_CHARS_MAX),
@@ -57,12 +62,9 @@ def list_resource_trail(query: dict[str, Any], resource_type: str, resource_id: 
     return _page(query, filters)
 
 
-FILTER_FIELDS = frozenset(AuditFilter.__slots__)
-
-
-def _page(query: dict[str, Any], filters: AuditFilter) -> AuditPage:
+def _page(query: dict[str, Any], filters: AuditFilter) -> flask.Response:
     with reading() as (session, tenant_id):
         paging = Paging(query, filters, f"audits {tenant_id}")
         rows = AuditLogRepository(session, tenant_id).search(filters, paging.page)
     shown, headers = paging.respond(rows)
-    return shown, 200, headers
+    return respond_list(shown, headers)

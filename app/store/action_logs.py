@@ -1,7 +1,7 @@
 """ActionLogRepository: everything that is asked of the action logs of one tenant."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,14 +10,16 @@ from sqlalchemy.orm import Session
 
 from ..domain.filters import OPERATION_ROWS_MAX, ActionFilter, Page
 from ..domain.identity import created_at_of, is_record_id
-from ..domain.logs import ActionLog, ActionLogSummary, Statistics, StatisticsCell, add_up
-from ..domain.records import FAILED_STATUSES
+from ..domain.logs import ActionLog, Statistics, StatisticsCell, add_up
+from ..domain.records import FAILED_STATUSES, Kind
+from .listing import ACTIONS, ListedRow
 from .models import ActionLogRow, ActionTypeRow
-from .paging import newest_first, within
+from .paging import within
+from .scan import Scan, Wanted
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
-_SUMMARY = (
+_DETAIL = (
     ActionLogRow.id,
     ActionLogRow.tenant_id,
     ActionLogRow.action_type,
@@ -26,15 +28,13 @@ _SUMMARY = (
     ActionLogRow.error_message,
     ActionLogRow.execution_time_ms,
     ActionLogRow.created_at,
-)
-_DETAIL = (
-    *_SUMMARY,
     ActionLogRow.request_payload,
     ActionLogRow.response_data,
     ActionLogRow.operation_id,
     ActionLogRow.metadata_.label("metadata"),
     ActionLogRow.updated_at,
 )
+_LISTS = ("action_type", "status", "provider_name")
 
 
 class ActionLogRepository:
@@ -47,10 +47,36 @@ class ActionLogRepository:
         self._session = session
         self._tenant_id = tenant_id
 
-    def search(self, filters: ActionFilter, page: Page) -> list[ActionLogSummary]:
-        """The page of the records that match, newest first."""
-        statement = newest_first(self._matching(_SUMMARY, filters), ActionLogRow, page)
-        return [ActionLogSummary(**row) for row in self._session.execute(statement).mappings()]
+    def search(self, filters: ActionFilter, page: Page) -> list[ListedRow]:
+        """The page of the records that match, newest first, as the API lists them."""
+        values = {name: list(getattr(filters, name)) for name in _LISTS if getattr(filters, name)}
+        conditions = [f"l.{name} = ANY(%({name})s)" for name in values]
+        if filters.min_execution_time_ms is not None:
+            conditions.append("l.execution_time_ms >= %(min_execution_time_ms)s")
+        if filters.operation_id is not None:
+            conditions.append("l.operation_id = %(operation_id)s")
+        wanted = Wanted(
+            kind=Kind.ACTION,
+            tenant_id=self._tenant_id,
+            shown=ACTIONS.columns,
+            conditions=conditions,
+            values={
+                **values,
+                "min_execution_time_ms": filters.min_execution_time_ms,
+                "operation_id": filters.operation_id,
+            },
+            since=filters.since,
+            until=filters.until,
+            page=page,
+        )
+        scan = Scan(self._session, wanted, datetime.now(UTC))
+        if not conditions:
+            rows = scan.in_order()
+        elif filters.operation_id is not None:
+            rows = scan.by_index()
+        else:
+            rows = scan.by_week()
+        return ACTIONS.rows(self._tenant_id, rows)
 
     def get(self, action_id: UUID) -> ActionLog | None:
         """One record with its payloads, or None; opens only the partition of its time."""
@@ -62,7 +88,7 @@ class ActionLogRepository:
         row = self._session.execute(statement).mappings().first()
         return None if row is None else _detail(row)
 
-    def recent_failures(self, since: datetime, limit: int) -> list[ActionLogSummary]:
+    def recent_failures(self, since: datetime, limit: int) -> list[ListedRow]:
         """The newest failures and timeouts since a moment, at most `limit`."""
         failed = tuple(status.value for status in FAILED_STATUSES)
         return self.search(ActionFilter(status=failed, since=since), Page(limit))
@@ -79,15 +105,13 @@ class ActionLogRepository:
 
     def statistics(self, since: datetime | None, until: datetime | None) -> Statistics:
         """What all records of the window add up to: one pass over every row, one snapshot."""
-        matching = self._matching(
-            (
-                ActionLogRow.action_type,
-                ActionLogRow.provider_name,
-                ActionLogRow.status,
-                ActionLogRow.execution_time_ms,
-            ),
-            ActionFilter(since=since, until=until),
-        ).subquery()
+        columns = (
+            ActionLogRow.action_type,
+            ActionLogRow.provider_name,
+            ActionLogRow.status,
+            ActionLogRow.execution_time_ms,
+        )
+        matching = within(self._select(columns), ActionLogRow, since, until).subquery()
         cell = (matching.c.action_type, matching.c.provider_name, matching.c.status)
         statement = select(
             func.grouping(*cell).label("level"),
@@ -117,23 +141,6 @@ class ActionLogRepository:
 
     def _select(self, columns: Sequence[Any]) -> Select[Any]:
         return select(*columns).where(ActionLogRow.tenant_id == self._tenant_id)
-
-    def _matching(self, columns: Sequence[Any], filters: ActionFilter) -> Select[Any]:
-        statement = within(self._select(columns), ActionLogRow, filters.since, filters.until)
-        for column, values in (
-            (ActionLogRow.action_type, filters.action_type),
-            (ActionLogRow.status, filters.status),
-            (ActionLogRow.provider_name, filters.provider_name),
-        ):
-            if values:
-                statement = statement.where(column.in_(values))
-        if filters.min_execution_time_ms is not None:
-            statement = statement.where(
-                ActionLogRow.execution_time_ms >= filters.min_execution_time_ms
-            )
-        if filters.operation_id is not None:
-            statement = statement.where(ActionLogRow.operation_id == filters.operation_id)
-        return statement
 
 
 def _detail(row: Any) -> ActionLog:

@@ -1,6 +1,7 @@
 """AuditLogRepository: everything that is asked of the audit logs of one tenant."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,11 +10,13 @@ from sqlalchemy.orm import Session
 
 from ..domain.filters import OPERATION_ROWS_MAX, AuditFilter, Page
 from ..domain.identity import created_at_of, is_record_id
-from ..domain.logs import AuditLog, AuditLogSummary
+from ..domain.logs import AuditLog
+from ..domain.records import Kind
+from .listing import AUDITS, ListedRow
 from .models import AuditLogRow
-from .paging import newest_first, within
+from .scan import Scan, Wanted
 
-_SUMMARY = (
+_DETAIL = (
     AuditLogRow.id,
     AuditLogRow.tenant_id,
     AuditLogRow.action,
@@ -23,9 +26,6 @@ _SUMMARY = (
     AuditLogRow.changes,
     AuditLogRow.ip_address,
     AuditLogRow.created_at,
-)
-_DETAIL = (
-    *_SUMMARY,
     AuditLogRow.user_agent,
     AuditLogRow.operation_id,
     AuditLogRow.metadata_.label("metadata"),
@@ -44,15 +44,27 @@ class AuditLogRepository:
         self._session = session
         self._tenant_id = tenant_id
 
-    def search(self, filters: AuditFilter, page: Page) -> list[AuditLogSummary]:
-        """The page of the records that match, newest first."""
-        statement = within(self._select(_SUMMARY), AuditLogRow, filters.since, filters.until)
-        for name in _EXACT:
-            value = getattr(filters, name)
-            if value is not None:
-                statement = statement.where(getattr(AuditLogRow, name) == value)
-        rows = self._session.execute(newest_first(statement, AuditLogRow, page)).mappings()
-        return [AuditLogSummary(**{**row, "changes": row["changes"] or {}}) for row in rows]
+    def search(self, filters: AuditFilter, page: Page) -> list[ListedRow]:
+        """The page of the records that match, newest first, as the API lists them."""
+        values = {name: getattr(filters, name) for name in _EXACT if getattr(filters, name)}
+        wanted = Wanted(
+            kind=Kind.AUDIT,
+            tenant_id=self._tenant_id,
+            shown=AUDITS.columns,
+            conditions=[f"l.{name} = %({name})s" for name in values],
+            values=values,
+            since=filters.since,
+            until=filters.until,
+            page=page,
+        )
+        scan = Scan(self._session, wanted, datetime.now(UTC))
+        if not values:
+            rows = scan.in_order()
+        elif filters.operation_id is not None:
+            rows = scan.by_index()
+        else:
+            rows = scan.by_week()
+        return AUDITS.rows(self._tenant_id, rows)
 
     def get(self, audit_id: UUID) -> AuditLog | None:
         """One record in full, or None; opens only the partition of its time."""
