@@ -2,6 +2,7 @@
 
 from app.config import load_settings
 from app.worker import (
+    FOLD_TASK,
     MAINTENANCE_QUEUE,
     PARTITIONS_TASK,
     PERSIST_QUEUE,
@@ -27,6 +28,7 @@ task_routes = {
     PERSIST_TASK: {"queue": PERSIST_QUEUE},
     PARTITIONS_TASK: {"queue": MAINTENANCE_QUEUE},
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
+    FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
 }
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody reads
 task_ignore_result = True
@@ -48,5 +50,6 @@ beat_schedule = {
         "schedule": 3600.0,
         "options": {"expires": 3600},
     },
+    "fold-summaries": {"task": FOLD_TASK, "schedule": 1.0, "options": {"expires": 1}},
     "prune-shipments": {"task": PRUNE_TASK, "schedule": 3600.0, "options": {"expires": 3600}},
 }

@@ -20,6 +20,7 @@ METRICS: dict[str, str] = {
     "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicates, dead,"
     " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
+    "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
@@ -34,6 +35,7 @@ INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")
+FOLDED = _counter("opsledger_folded_total")
 PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])
 
 

@@ -20,6 +20,7 @@ MAINTENANCE_QUEUE = "opsledger.maintenance"
 PERSIST_TASK = "opsledger.persist_shipment"
 PARTITIONS_TASK = "opsledger.ensure_partitions"
 PRUNE_TASK = "opsledger.prune_shipments"
+FOLD_TASK = "opsledger.fold_summaries"
 
 # An exchange and a key of their own: under a shared key each message would go to both queues.
 QUEUES = [

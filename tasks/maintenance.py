@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 
 from app.pipeline.maintenance import ensure_partitions, prune_receipts
-from app.worker import PARTITIONS_TASK, PRUNE_TASK
+from app.worker import FOLD_TASK, PARTITIONS_TASK, PRUNE_TASK
 
 from .runtime import runtime
 
@@ -24,3 +24,9 @@ def ensure_partitions_ahead() -> None:
 def prune_shipments() -> None:
     """Delete receipts that no spool can still ask for."""
     prune_receipts(runtime().maintenance_database)
+
+
+@shared_task(name=FOLD_TASK)
+def fold_summaries() -> None:
+    """Add the summaries that wait to the rollups."""
+    runtime().folder.run()

@@ -44,7 +44,7 @@ def list_actions(query: dict[str, Any]) -> flask.Response:
         min_execution_time_ms=query.get("min_execution_time_ms"),
         operation_id=query.get("operation_id"),
     )
-    with reading() as (session, tenant_id):
+    with reading(snapshot=True) as (session, tenant_id):
         paging = Paging(query, filters, f"actions {tenant_id}")
         rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
     shown, headers = paging.respond(rows)
@@ -72,7 +72,7 @@ def get_action(action_id: str) -> ActionLog:
 def list_recent_failures(query: dict[str, Any]) -> flask.Response:
     """List the newest failures and timeouts of the last minutes."""
     since = datetime.now(UTC) - timedelta(minutes=query["minutes"])
-    with reading() as (session, tenant_id):
+    with reading(snapshot=True) as (session, tenant_id):
         rows = ActionLogRepository(session, tenant_id).recent_failures(since, query["limit"])
     return respond_list(rows)
 

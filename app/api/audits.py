@@ -63,7 +63,7 @@ def list_resource_trail(
 
 
 def _page(query: dict[str, Any], filters: AuditFilter) -> flask.Response:
-    with reading() as (session, tenant_id):
+    with reading(snapshot=True) as (session, tenant_id):
         paging = Paging(query, filters, f"audits {tenant_id}")
         rows = AuditLogRepository(session, tenant_id).search(filters, paging.page)
     shown, headers = paging.respond(rows)

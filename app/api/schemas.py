@@ -158,7 +158,7 @@ class OperationRecordSchema(ma.Schema):
 
 
 class PercentilesSchema(ma.Schema):
-    """Percentiles of execution_time_ms, null where there are no records."""
+    """Percentiles of execution_time_ms, within 3 %; null where there are no records."""
 
     p50 = ma.fields.Float(required=True, allow_none=True)
     p95 = ma.fields.Float(required=True, allow_none=True)

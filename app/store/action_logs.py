@@ -1,23 +1,22 @@
 """ActionLogRepository: everything that is asked of the action logs of one tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from ..domain.filters import OPERATION_ROWS_MAX, ActionFilter, Page
 from ..domain.identity import created_at_of, is_record_id
-from ..domain.logs import ActionLog, Statistics, StatisticsCell, add_up
+from ..domain.logs import ActionLog
 from ..domain.records import FAILED_STATUSES, Kind
 from .listing import ACTIONS, ListedRow
 from .models import ActionLogRow, ActionTypeRow
-from .paging import within
+from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
-
-PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 _DETAIL = (
     ActionLogRow.id,
@@ -75,7 +74,7 @@ class ActionLogRepository:
         elif filters.operation_id is not None:
             rows = scan.by_index()
         else:
-            rows = scan.by_week()
+            rows = scan.in_windows(partial(self._windows, filters, wanted))
         return ACTIONS.rows(self._tenant_id, rows)
 
     def get(self, action_id: UUID) -> ActionLog | None:
@@ -87,6 +86,18 @@ class ActionLogRepository:
         )
         row = self._session.execute(statement).mappings().first()
         return None if row is None else _detail(row)
+
+    def _windows(self, filters: ActionFilter, wanted: Wanted) -> Iterator[Window]:
+        return find_windows(
+            self._session,
+            self._tenant_id,
+            Kind.ACTION,
+            (filters.action_type, filters.provider_name, filters.status),
+            since=wanted.since,
+            until=wanted.end,
+            min_execution_time_ms=filters.min_execution_time_ms,
+            enough=wanted.enough,
+        )
 
     def recent_failures(self, since: datetime, limit: int) -> list[ListedRow]:
         """The newest failures and timeouts since a moment, at most `limit`."""
@@ -102,42 +113,6 @@ class ActionLogRepository:
             .limit(OPERATION_ROWS_MAX)
         )
         return [_detail(row) for row in self._session.execute(statement).mappings()]
-
-    def statistics(self, since: datetime | None, until: datetime | None) -> Statistics:
-        """What all records of the window add up to: one pass over every row, one snapshot."""
-        columns = (
-            ActionLogRow.action_type,
-            ActionLogRow.provider_name,
-            ActionLogRow.status,
-            ActionLogRow.execution_time_ms,
-        )
-        matching = within(self._select(columns), ActionLogRow, since, until).subquery()
-        cell = (matching.c.action_type, matching.c.provider_name, matching.c.status)
-        statement = select(
-            func.grouping(*cell).label("level"),
-            *cell,
-            func.count().label("actions"),
-            func.coalesce(func.sum(matching.c.execution_time_ms), 0).label("total_ms"),
-            func.percentile_disc(list(PERCENTILES.values()))
-            .within_group(matching.c.execution_time_ms)
-            .label("percentiles"),
-        ).group_by(func.grouping_sets(text("(action_type, provider_name, status)"), text("()")))
-        cells, percentiles = [], dict.fromkeys(PERCENTILES, None)
-        for row in self._session.execute(statement):
-            if row.level:
-                found = row.percentiles or [None] * len(PERCENTILES)
-                percentiles = dict(zip(PERCENTILES, found, strict=True))
-            else:
-                cells.append(
-                    StatisticsCell(
-                        action_type=row.action_type,
-                        provider_name=row.provider_name,
-                        status=row.status,
-                        actions=row.actions,
-                        execution_time_ms=row.total_ms,
-                    )
-                )
-        return add_up(cells, percentiles)
 
     def _select(self, columns: Sequence[Any]) -> Select[Any]:
         return select(*columns).where(ActionLogRow.tenant_id == self._tenant_id)

@@ -1,7 +1,8 @@
 """AuditLogRepository: everything that is asked of the audit logs of one tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from ..domain.logs import AuditLog
 from ..domain.records import Kind
 from .listing import AUDITS, ListedRow
 from .models import AuditLogRow
+from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
 
 _DETAIL = (
@@ -31,6 +33,7 @@ _DETAIL = (
     AuditLogRow.metadata_.label("metadata"),
     AuditLogRow.updated_at,
 )
+_CELL = {"action", "resource_type"}  # what rollups count together
 _EXACT = ("action", "resource_type", "resource_id", "user_id", "ip_address", "operation_id")
 
 
@@ -62,6 +65,8 @@ class AuditLogRepository:
             rows = scan.in_order()
         elif filters.operation_id is not None:
             rows = scan.by_index()
+        elif values.keys() <= _CELL:
+            rows = scan.in_windows(partial(self._windows, filters, wanted))
         else:
             rows = scan.by_week()
         return AUDITS.rows(self._tenant_id, rows)
@@ -85,6 +90,18 @@ class AuditLogRepository:
             .limit(OPERATION_ROWS_MAX)
         )
         return [_detail(row) for row in self._session.execute(statement).mappings()]
+
+    def _windows(self, filters: AuditFilter, wanted: Wanted) -> Iterator[Window]:
+        names = ((value,) if value else () for value in (filters.action, filters.resource_type))
+        return find_windows(
+            self._session,
+            self._tenant_id,
+            Kind.AUDIT,
+            tuple(names),
+            since=wanted.since,
+            until=wanted.end,
+            enough=wanted.enough,
+        )
 
     def _select(self, columns: Sequence[Any]) -> Select[Any]:
         return select(*columns).where(AuditLogRow.tenant_id == self._tenant_id)

@@ -9,34 +9,27 @@ finds what is frequent; the rest is looked for week by week, or in windows known
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
 from ..domain.filters import Page
-from ..domain.identity import created_at_of
+from ..domain.identity import MILLISECOND, created_at_of
 from ..domain.records import Kind
 from .columns import TABLES
 from .partitions import WEEK, first_week, week_of
+from .rollup_map import Window
 
 # If every twentieth row matches, a page of 100 is among so many; reading them takes about 1 ms.
 GLANCE_ROWS = 2000
 # Planning takes about 0.07 ms for each partition, and most pages are full after the first weeks.
 WEEKS_AT_ONCE = (2, 12, 26)
-WINDOWS_AT_ONCE = 200  # each is a descent of the index, of some 0.01 ms
+WINDOWS_AT_ONCE = 200  # each is a descent of the key, of some 0.01 ms
 
 ORDER = "ORDER BY l.created_at DESC, l.id DESC"
 # An expression, so that the planner cannot follow the key and pass all rows that do not match.
 SORTED = "ORDER BY l.created_at + interval '0' DESC, l.id DESC"
-
-
-class Window(NamedTuple):
-    """A stretch of time, both ends included, that may hold rows wanted."""
-
-    low: datetime
-    high: datetime
 
 
 class Week(NamedTuple):
@@ -66,12 +59,17 @@ class Wanted:
     page: Page
 
     @property
-    def newest(self) -> datetime | None:
-        """Nothing newer is wanted; None if there is no such bound."""
+    def end(self) -> datetime | None:
+        """Only rows made before it are wanted; None if there is no such bound."""
         if self.page.after is None:
             return self.until
-        last = created_at_of(self.page.after)
+        last = created_at_of(self.page.after) + MILLISECOND
         return last if self.until is None else min(last, self.until)
+
+    @property
+    def enough(self) -> int:
+        """How many matching rows fill the page and what it skips."""
+        return self.page.skip + self.page.limit
 
 
 class Scan:
@@ -105,9 +103,9 @@ class Scan:
         return self._glance() or self.by_index()
 
     def in_windows(self, windows: Callable[[], Iterable[Window]]) -> list[Any]:
-        """Rows that lie in windows, which are disjoint and come newest first."""
+        """Rows that lie in windows, which are apart from each other and come newest first."""
         return self._glance() or self._collect(
-            [self._windowed(some)] for some in _chunks(windows())
+            [self._windowed(some)] for some in _chunks(windows(), self._wanted.enough)
         )
 
     def _glance(self) -> list[Any]:
@@ -133,7 +131,7 @@ class Scan:
         for branches in steps:
             step = branches[0]
             if len(branches) > 1:
-                each = (f"({branch} LIMIT {skip + page.limit})" for branch in branches)
+                each = (f"({branch} LIMIT {self._wanted.enough})" for branch in branches)
                 step = " UNION ALL ".join(each)
             found = self._execute(f"{step} OFFSET {skip} LIMIT {page.limit - len(rows)}")
             rows += found
@@ -159,8 +157,8 @@ class Scan:
             bottom = bottom or self._bottom()
 
     def _top(self) -> datetime:
-        newest = self._wanted.newest
-        return self._now if newest is None else min(newest, self._now)
+        end = self._wanted.end
+        return self._now if end is None else min(end, self._now)
 
     def _bottom(self) -> datetime:
         """The first week in which there can be rows."""
@@ -197,16 +195,15 @@ class Scan:
 
     def _windowed(self, windows: Sequence[Window]) -> str:
         """What matches in each window, by its range of the key: one window after the other."""
-        page = self._wanted.page
-        self._values["lows"] = [window.low for window in windows]
-        self._values["highs"] = [window.high for window in windows]
+        self._values["firsts"] = [window.first for window in windows]
+        self._values["lasts"] = [window.last for window in windows]
         # The outermost bounds are there for the planner, to leave out partitions.
         return (
-            "SELECT each.* FROM unnest(%(lows)s::timestamptz[], %(highs)s::timestamptz[])"  # noqa: S608
-            f" AS w (low, high) CROSS JOIN LATERAL ({self._stretch(windows[-1].low, None)}"
-            f" AND l.created_at <= {self._moment(windows[0].high)}"
-            f" AND l.created_at >= w.low AND l.created_at <= w.high {ORDER}"
-            f" LIMIT {page.skip + page.limit}) AS each"
+            "SELECT each.* FROM unnest(%(firsts)s::timestamptz[], %(lasts)s::timestamptz[])"  # noqa: S608
+            f" AS w (first, last) CROSS JOIN LATERAL ({self._stretch(windows[-1].first, None)}"
+            f" AND l.created_at <= {self._moment(windows[0].last)}"
+            f" AND l.created_at >= w.first AND l.created_at <= w.last {ORDER}"
+            f" LIMIT {self._wanted.enough}) AS each"
         )
 
     def _moment(self, moment: datetime) -> str:
@@ -220,7 +217,15 @@ class Scan:
         return list(found)
 
 
-def _chunks(windows: Iterable[Window]) -> Iterator[list[Window]]:
-    remaining = iter(windows)
-    while some := list(islice(remaining, WINDOWS_AT_ONCE)):
+def _chunks(windows: Iterable[Window], enough: int) -> Iterator[list[Window]]:
+    """As many windows at once as should fill the page; more if they have not."""
+    some: list[Window] = []
+    matching = 0
+    for window in windows:
+        some.append(window)
+        matching += window.matching
+        if matching >= enough or len(some) == WINDOWS_AT_ONCE:
+            yield some
+            some, matching, enough = [], 0, enough * 2
+    if some:
         yield some

@@ -10,7 +10,7 @@ from alembic import context, op
 from sqlalchemy import text
 
 revision = "0012_audit_filter_idxs"
-down_revision = "0010_dead_letters_retry"
+down_revision = "0011_rollups"
 branch_labels = None
 depends_on = None
 

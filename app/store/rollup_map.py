@@ -1,0 +1,217 @@
+"""The map for lists: where records of certain cells may be, newest first, without reading a record.
+
+Rollups know of each unit of time which cells it has, how many records of each, and the first and
+last of them. So what never occurs is nowhere, a few records are points, and a rare value is a few
+narrow windows; only where a value is frequent is a window as wide as its unit.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.orm import Session
+
+from ..domain.grains import GRAINS, Grain, Span, Times, bounds, floor, following, from_ms
+from ..domain.histogram import bucket_of
+from ..domain.records import Kind
+from ..domain.tally import Array, Names, Tally, combined
+from .rollups import RollupReader
+
+POINTS_MAX = 2  # of a cell's records, its first and last are all there are
+DENSE = 8  # a scan that finds one match in so many records needs no better map
+SCAN_ROWS = 200  # so few records are read as fast as the map of them
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of time, both ends included, outside of which no record matches.
+
+    Attributes:
+        matching: how many records match in it, at most; exactly, if nothing but the cell is asked
+            for and the window is not cut by since or until.
+        rows: about how many records a scan of it reads.
+    """
+
+    first: datetime
+    last: datetime
+    matching: int
+    rows: int
+
+
+def find_windows(
+    session: Session,
+    tenant_id: UUID,
+    kind: Kind,
+    wanted: Sequence[Collection[str]],
+    *,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    min_execution_time_ms: int | None = None,
+    enough: int = 100,
+) -> Iterator[Window]:
+    """The windows that may hold records of certain cells, newest first and apart from each other.
+
+    Every record visible in the session's snapshot that is of a wanted cell, made at or after
+    `since` and before `until`, and took at least `min_execution_time_ms`, lies in one of them. Take
+    them one by one and stop when the page is full: each next level of the map costs a statement,
+    for about as many windows as hold `enough` matches.
+
+    Args:
+        session: a snapshot (`Database.tenant(…, snapshot=True)`), or what is folded meanwhile would
+            be missing.
+        wanted: for each name of the kind's cell, the values that match, none for any. Actions:
+            action types, providers, statuses. Audits: actions, resource types.
+        enough: how many records the caller looks for.
+    """
+    reader = RollupReader(session, tenant_id, kind)
+    waiting = reader.waiting()
+
+    def accepts(names: Names) -> bool:
+        return all(not some or name in some for name, some in zip(names, wanted, strict=True))
+
+    numbers = reader.names.matching(accepts)
+    if len(numbers):
+        low = 0 if min_execution_time_ms is None else int(bucket_of(str(min_execution_time_ms)))
+        start, end = bounds(since, until)
+        yield from _Search(reader, waiting, numbers, low, enough, start, end).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    """A unit of time with its wanted cells."""
+
+    grain: Grain
+    start: int
+    cells: Array
+    rows: int
+
+    @property
+    def matching(self) -> int:
+        return int(self.cells["count"].sum())
+
+    @property
+    def is_points(self) -> bool:
+        return bool((self.cells["count"] <= POINTS_MAX).all())
+
+    def points(self) -> list[tuple[int, int]]:
+        """The times of its records and how many there are, newest first."""
+        times: dict[int, int] = {}
+        for count, first, last in self.cells[["count", "first", "last"]].tolist():
+            for time in (first, last)[:count]:
+                times[time] = times.get(time, 0) + 1
+        return sorted(times.items(), reverse=True)
+
+
+class _Search:
+    """One way down the map, from months to minutes."""
+
+    def __init__(
+        self,
+        reader: RollupReader,
+        waiting: Tally,
+        numbers: Array,
+        low_bucket: int,
+        enough: int,
+        start: int,
+        end: int,
+    ) -> None:
+        self._reader = reader
+        self._waiting = waiting
+        self._numbers = numbers
+        self._low_bucket = low_bucket
+        self._enough = enough
+        self._start = start
+        self._end = end
+        # How many units are looked into at once, where counts say little of how many match.
+        self._reach = 1
+
+    def run(self) -> Iterator[Window]:
+        """The windows, newest first."""
+        months = [Span(Grain.MONTH, floor(Grain.MONTH, self._start), self._end)]
+        return self._refine(self._load(Grain.MONTH, months))
+
+    def _refine(self, units: Sequence[_Unit]) -> Iterator[Window]:
+        for chunk in self._chunks(units):
+            coarse = [unit for unit in chunk if not self._is_settled(unit)]
+            if not coarse:
+                for unit in chunk:
+                    yield from self._windows(unit)
+                continue
+            finer = self._finer(coarse)
+            yield from self._refine(
+                [part for unit in chunk for part in finer.get((unit.grain, unit.start), [unit])]
+            )
+
+    def _chunks(self, units: Sequence[_Unit]) -> Iterator[list[_Unit]]:
+        chunk: list[_Unit] = []
+        matching = 0
+        for unit in units:
+            chunk.append(unit)
+            matching += unit.matching
+            if len(chunk) >= self._reach if self._low_bucket else matching >= self._enough:
+                self._reach *= 2
+                yield chunk
+                chunk, matching = [], 0
+        if chunk:
+            yield chunk
+
+    def _is_settled(self, unit: _Unit) -> bool:
+        """Whether a finer map would be of no use."""
+        return (
+            unit.grain is Grain.MINUTE
+            or unit.rows <= SCAN_ROWS
+            or unit.is_points
+            or (not self._low_bucket and unit.matching * DENSE >= unit.rows)
+        )
+
+    def _finer(self, units: Sequence[_Unit]) -> dict[tuple[Grain, int], list[_Unit]]:
+        """The units that each of these consists of; they may be of different grains."""
+        found: dict[tuple[Grain, int], list[_Unit]] = {}
+        for grain in {unit.grain for unit in units}:
+            finer = GRAINS[GRAINS.index(grain) - 1]
+            starts = sorted(unit.start for unit in units if unit.grain is grain)
+            spans = [Span(finer, start, following(grain, start)) for start in starts]
+            found |= {(grain, start): [] for start in starts}
+            for part in self._load(finer, spans):
+                found[grain, floor(grain, part.start)].append(part)
+        return found
+
+    def _load(self, grain: Grain, spans: Sequence[Span]) -> list[_Unit]:
+        """The units in these spans, which are in order, that may have matches; newest first."""
+        lows, highs = (np.array([getattr(s, end) for s in spans]) for end in ("start", "end"))
+
+        def inside(starts: Times) -> npt.NDArray[np.bool_]:
+            at = np.searchsorted(lows, starts, side="right") - 1
+            return (at >= 0) & (starts < highs[at])
+
+        waiting = self._waiting.at(grain).where(inside)
+        folded = self._reader.folded(spans, having=self._numbers.tolist())
+        cells = combined([folded, waiting]).cells
+        if not len(cells):
+            return []
+        fit = np.isin(cells["cell"], self._numbers) & (cells["top"] >= self._low_bucket)
+        fit &= (cells["first"] < self._end) & (cells["last"] >= self._start)
+        starts, begins = np.unique(cells["start"], return_index=True)
+        units = []
+        for start, part, chosen in zip(
+            starts.tolist(),
+            np.split(cells, begins[1:]),
+            np.split(fit, begins[1:]),
+            strict=True,
+        ):
+            if chosen.any():
+                units.append(_Unit(grain, start, part[chosen], int(part["count"].sum())))
+        return units[::-1]
+
+    def _windows(self, unit: _Unit) -> Iterator[Window]:
+        if unit.is_points:
+            for time, count in unit.points():
+                if self._start <= time < self._end:
+                    yield Window(from_ms(time), from_ms(time), count, count)
+            return
+        first = max(int(unit.cells["first"].min()), self._start)
+        last = min(int(unit.cells["last"].max()), self._end - 1)
+        yield Window(from_ms(first), from_ms(last), unit.matching, unit.rows)
