@@ -21,6 +21,8 @@ METRICS: dict[str, str] = {
     " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
+    "opsledger_read_fallbacks_total": "Queries that the primary answered, as the replica of"
+    " DATABASE_READ_URL was away.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
@@ -35,6 +37,7 @@ INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")
+READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
 FOLDED = _counter("opsledger_folded_total")
 PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])
 

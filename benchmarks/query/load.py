@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import connection
 from sqlalchemy import make_url, text
 from uuid_utils.compat import uuid7
 
@@ -27,12 +27,12 @@ BARE = {kind: f"bare_{kind}s" for kind in Kind}
 KEY = "PRIMARY KEY (tenant_id, created_at, id)"
 
 
-def connect(bench: Bench) -> Connection:
+def connect(bench: Bench) -> connection:
     """The superuser's connection to our database; every statement by itself."""
     url = make_url(bench.postgres.superuser_url).set(drivername="postgresql", database="opsledger")
-    connection = psycopg2.connect(url.render_as_string(hide_password=False))
-    connection.autocommit = True
-    return connection
+    made = psycopg2.connect(url.render_as_string(hide_password=False))
+    made.autocommit = True
+    return made
 
 
 def make_tenants(bench: Bench) -> list[UUID]:
@@ -76,8 +76,8 @@ def load(bench: Bench, rows: int, tenant_ids: list[UUID]) -> dict[str, float]:
 
 def index_bytes(bench: Bench) -> dict[str, float]:
     """Bytes of index per row, of both logs together and of each."""
-    connection = connect(bench)
-    cursor = connection.cursor()
+    plain = connect(bench)
+    cursor = plain.cursor()
     found: dict[str, tuple[int, int]] = {}
     for log in ("action_logs", "audit_logs"):
         cursor.execute(
@@ -85,7 +85,7 @@ def index_bytes(bench: Bench) -> dict[str, float]:
             f" FROM pg_partition_tree('{log}') WHERE isleaf"
         )
         found[log] = cursor.fetchone()
-    connection.close()
+    plain.close()
     rows, size = (sum(pair[place] for pair in found.values()) for place in (0, 1))
     each = {f"query.index_bytes_per_row.{log}": s / max(n, 1) for log, (n, s) in found.items()}
     return {"query.index_bytes_per_row": size / max(rows, 1), **each}
@@ -123,7 +123,7 @@ def _copied(body: bytes) -> tuple[Kind, str]:
     return kind, "".join(line[2:] + end for line in body.decode().split("\n"))
 
 
-def _copy(plain: Connection, texts: list[tuple[Kind, str]]) -> None:
+def _copy(plain: connection, texts: list[tuple[Kind, str]]) -> None:
     for kind, lines in texts:
         statement = f"COPY {BARE[kind]} ({WRITTEN[kind]}) FROM STDIN"
         plain.cursor().copy_expert(statement, io.StringIO(lines))
