@@ -173,7 +173,9 @@ class AuditLogRow(Base):
         Index(
             "audit_logs_user_idx", "tenant_id", "user_id", "ip_address", "action", "resource_type"
         ),
-        Index("audit_logs_ip_idx", "tenant_id", "ip_address", "action", "resource_type"),
+        Index(
+            "audit_logs_ip_idx", "tenant_id", "ip_address", "action", "resource_type", "user_id"
+        ),
         Index("audit_logs_trail_idx", "tenant_id", "resource_id", "resource_type"),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )

@@ -24,7 +24,7 @@ from .rollup_map import Window
 # If every twentieth row matches, a page of 100 is among so many; reading them takes about 1 ms.
 GLANCE_ROWS = 2000
 # Planning takes about 0.07 ms for each partition, and most pages are full after the first weeks.
-WEEKS_AT_ONCE = (2, 12, 26)
+WEEKS_AT_ONCE = (2, 12)
 WINDOWS_AT_ONCE = 200  # each is a descent of the key, of some 0.01 ms
 
 ORDER = "ORDER BY l.created_at DESC, l.id DESC"

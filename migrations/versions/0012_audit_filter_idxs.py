@@ -17,7 +17,7 @@ depends_on = None
 # By suffix, on audit_logs; a partition's has the partition's name.
 NEW = {
     "user_idx": "tenant_id, user_id, ip_address, action, resource_type",
-    "ip_idx": "tenant_id, ip_address, action, resource_type",
+    "ip_idx": "tenant_id, ip_address, action, resource_type, user_id",
     "trail_idx": "tenant_id, resource_id, resource_type",
 }
 OLD = {"resource_idx": "tenant_id, resource_type, resource_id, created_at, id"}
