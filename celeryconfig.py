@@ -1,10 +1,14 @@
 """Celery's settings, as data: broker, queues, routes and the beat schedule."""
 
+from datetime import UTC, datetime
+
 from app.config import load_settings
 from app.worker import (
     FOLD_TASK,
+    HEARTBEAT_TASK,
     MAINTENANCE_QUEUE,
     PARTITIONS_TASK,
+    PERIODS_S,
     PERSIST_QUEUE,
     PERSIST_TASK,
     PRUNE_TASK,
@@ -29,6 +33,7 @@ task_routes = {
     PARTITIONS_TASK: {"queue": MAINTENANCE_QUEUE},
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
+    HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
 }
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody reads
 task_ignore_result = True
@@ -44,12 +49,14 @@ worker_redirect_stdouts = False
 worker_cancel_long_running_tasks_on_connection_loss = False
 
 timezone = "UTC"
+_periods_s = {**PERIODS_S, HEARTBEAT_TASK: _settings.heartbeat_s}
 beat_schedule = {
-    "ensure-partitions": {
-        "task": PARTITIONS_TASK,
-        "schedule": 3600.0,
-        "options": {"expires": 3600},
-    },
-    "fold-summaries": {"task": FOLD_TASK, "schedule": 1.0, "options": {"expires": 1}},
-    "prune-shipments": {"task": PRUNE_TASK, "schedule": 3600.0, "options": {"expires": 3600}},
+    task: {
+        "task": task,
+        "schedule": period_s,
+        "options": {"expires": period_s},
+        # A beat that starts asks at once. Tasks that ran in this period skip what is asked twice.
+        "last_run_at": datetime(1970, 1, 1, tzinfo=UTC),
+    }
+    for task, period_s in _periods_s.items()
 }

@@ -196,6 +196,14 @@ class Settings:
         "How long the shipper waits for company before it sends a record.",
         _whole(1),
     )
+    flush_pause_ms: int = _setting(
+        "OPSLEDGER_FLUSH_PAUSE_MS",
+        200,
+        "ms",
+        "Least time between two shipments of a process while records keep coming: each costs the"
+        " worker, Postgres and the sender as much as dozens of records. A backlog does not wait.",
+        _whole(0),
+    )
     inflight_max: int = _setting(
         "OPSLEDGER_INFLIGHT_MAX",
         64,
@@ -262,6 +270,14 @@ class Settings:
     )
     request_bytes_max: int = _setting(
         "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", _whole(1)
+    )
+    heartbeat_s: float = _setting(
+        "OPSLEDGER_HEARTBEAT_S",
+        10.0,
+        "s",
+        "How often beat shows that it lives; after six in vain, health calls it late. The same on"
+        " all hosts.",
+        _seconds,
     )
     partitions_ahead_weeks: int = _setting(
         "OPSLEDGER_PARTITIONS_AHEAD_WEEKS",

@@ -7,7 +7,7 @@ import logging
 import sys
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 LOGGER = "opsledger"
 
@@ -23,6 +23,10 @@ METRICS: dict[str, str] = {
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
     "opsledger_read_fallbacks_total": "Queries that the primary answered, as the replica of"
     " DATABASE_READ_URL was away.",
+    "opsledger_task_runs_total": "Messages of periodic tasks, by task and outcome: done, skipped"
+    " (it ran already in this period, or runs elsewhere), failed.",
+    "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
+    " /health/ready. Alert past a minute.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
@@ -36,6 +40,8 @@ LOST = _counter("opsledger_lost_total", "kind", "reason")
 INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
+TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
+BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
 FOLDED = _counter("opsledger_folded_total")

@@ -21,6 +21,10 @@ PERSIST_TASK = "opsledger.persist_shipment"
 PARTITIONS_TASK = "opsledger.ensure_partitions"
 PRUNE_TASK = "opsledger.prune_shipments"
 FOLD_TASK = "opsledger.fold_summaries"
+HEARTBEAT_TASK = "opsledger.heartbeat"
+
+# How often beat asks for each, in seconds; the heartbeat's period is a setting.
+PERIODS_S = {PARTITIONS_TASK: 3600.0, PRUNE_TASK: 3600.0, FOLD_TASK: 1.0}
 
 # An exchange and a key of their own: under a shared key each message would go to both queues.
 QUEUES = [

@@ -19,6 +19,7 @@ from . import (
     outage,
     persist,
     query,
+    report,
     throughput,
 )
 
@@ -64,6 +65,7 @@ def main() -> None:
         kept["measured_at"] = datetime.now(UTC).isoformat(timespec="seconds")
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+        report.write(kept)
 
 
 if __name__ == "__main__":

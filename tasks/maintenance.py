@@ -1,11 +1,13 @@
-"""Queue opsledger.maintenance: the upkeep that beat calls for."""
+"""Queue opsledger.maintenance: the upkeep that beat calls for, once a period each."""
 
 from datetime import UTC, datetime
 
 from celery import shared_task
 
+from app.pipeline.folding import fold_waiting
 from app.pipeline.maintenance import ensure_partitions, prune_receipts
-from app.worker import FOLD_TASK, PARTITIONS_TASK, PRUNE_TASK
+from app.pipeline.periodic import once_a_period
+from app.worker import FOLD_TASK, HEARTBEAT_TASK, PARTITIONS_TASK, PERIODS_S, PRUNE_TASK
 
 from .runtime import runtime
 
@@ -13,20 +15,35 @@ from .runtime import runtime
 @shared_task(name=PARTITIONS_TASK)
 def ensure_partitions_ahead() -> None:
     """Make the partitions of the coming weeks."""
-    ensure_partitions(
-        runtime().maintenance_database,
-        now=datetime.now(UTC),
-        weeks_ahead=runtime().settings.partitions_ahead_weeks,
+    database, weeks = runtime().maintenance_database, runtime().settings.partitions_ahead_weeks
+    once_a_period(
+        database,
+        PARTITIONS_TASK,
+        PERIODS_S[PARTITIONS_TASK],
+        lambda: ensure_partitions(database, now=datetime.now(UTC), weeks_ahead=weeks),
     )
 
 
 @shared_task(name=PRUNE_TASK)
 def prune_shipments() -> None:
     """Delete receipts that no spool can still ask for."""
-    prune_receipts(runtime().maintenance_database)
+    database = runtime().maintenance_database
+    once_a_period(database, PRUNE_TASK, PERIODS_S[PRUNE_TASK], lambda: prune_receipts(database))
+
+
+@shared_task(name=HEARTBEAT_TASK)
+def heartbeat() -> None:
+    """Show that beat lives: the note that this ran is all there is to it."""
+    once_a_period(
+        runtime().maintenance_database,
+        HEARTBEAT_TASK,
+        runtime().settings.heartbeat_s,
+        lambda: None,
+    )
 
 
 @shared_task(name=FOLD_TASK)
 def fold_summaries() -> None:
     """Add the summaries that wait to the rollups."""
-    runtime().folder.run()
+    database = runtime().maintenance_database
+    once_a_period(database, FOLD_TASK, PERIODS_S[FOLD_TASK], lambda: fold_waiting(database))

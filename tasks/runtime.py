@@ -3,7 +3,6 @@
 from functools import cached_property, lru_cache
 
 from app.config import Settings, load_settings
-from app.pipeline.folding import Folder
 from app.pipeline.persist import Persister
 from app.pipeline.shipper import Shipper
 from app.pipeline.shipping import open_shipper, open_spool
@@ -36,11 +35,6 @@ class Runtime:
     def persister(self) -> Persister:
         """Commits shipments."""
         return Persister(self.database, hot_days=self.settings.hot_days)
-
-    @cached_property
-    def folder(self) -> Folder:
-        """Folds summaries into rollups."""
-        return Folder(self.maintenance_database)
 
     @cached_property
     def parcels(self) -> Parcels:

@@ -86,7 +86,12 @@ def worker(environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 @pytest.fixture
 def settings(environment: dict[str, str], tmp_path: Path) -> Settings:
     """Settings of one test: the shared servers, a data folder of its own."""
-    return replace(load_settings(environment), data_dir=tmp_path / "data", flush_interval_ms=5)
+    return replace(
+        load_settings(environment),
+        data_dir=tmp_path / "data",
+        flush_interval_ms=5,
+        flush_pause_ms=5,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,8 @@ from typing import Any
 
 import flask
 
+from ..domain.identity import format_time
+from ..pipeline.periodic import UNKNOWN, Beat, look_at_beat
 from ..worker import broker_answers
 from .service import current_service
 
@@ -18,14 +20,21 @@ def live() -> dict[str, str]:
 
 @blueprint.get("/health/ready")
 def ready() -> tuple[dict[str, Any], int]:
-    """Queries can be answered: 503 without the database; a broker away only delays records."""
+    """Queries can be answered: 503 without the database.
+
+    Without the broker records are only delayed, without beat upkeep waits: that is degraded.
+    """
     service = current_service()
+    there = service.database.answers()
+    # Without a database a second try would only take as long again.
+    beat = look_at_beat(service.database, service.settings.heartbeat_s) if there else Beat(UNKNOWN)
     checks = {
-        "database": "ok" if service.database.answers() else "away",
+        "database": "ok" if there else "away",
         "broker": "ok" if broker_answers(service.settings.redis_url) else "away",
         "spool": "ok" if service.settings.spool_dir.is_dir() else "away",
+        "beat": beat.state,
     }
-    if checks["database"] != "ok":
-        return {"status": "unavailable", "checks": checks}, 503
     healthy = all(state == "ok" for state in checks.values())
-    return {"status": "ok" if healthy else "degraded", "checks": checks}, 200
+    status = ("ok" if healthy else "degraded") if there else "unavailable"
+    seen = format_time(beat.last_seen) if beat.last_seen else None
+    return {"status": status, "checks": checks, "beat_last_seen": seen}, 200 if there else 503

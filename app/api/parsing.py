@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -18,6 +19,7 @@ from ..errors import FieldError, InvalidInput
 UNKNOWN = "Unknown field."  # marshmallow's own words, which do not say what is known
 View = TypeVar("View", bound=Callable[..., Any])
 
+NAME_SHOWN_CHARS = 100
 UNSTORABLE_RULE = "must not contain NUL or lone surrogates"
 DEPTH_RULE = f"must not be nested deeper than {DEPTH_MAX} levels"
 
@@ -48,7 +50,7 @@ class StrictParser(FlaskParser):
         return MultiDictProxy(req.args, schema)
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
-        """The JSON body, as RFC 8259 has it: UTF-8, no NaN, no Infinity."""
+        """The JSON body, as RFC 8259 has it: UTF-8, no NaN, no Infinity, no name twice."""
         require_json(req)
         value = parse_json(req.get_data())
         if not isinstance(value, list if schema.many else dict):
@@ -110,14 +112,17 @@ def require_json(request: flask.Request) -> None:
 
 
 def parse_json(body: bytes) -> Any:
-    """The value of a JSON text as RFC 8259 has it: UTF-8, no NaN, no Infinity.
+    """The value of a JSON text as RFC 8259 has it: UTF-8, no NaN, no Infinity, no name twice.
 
     Raises:
         InvalidInput: it is none.
     """
     try:
         return json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
+            body.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_distinct,
         )
     except RecursionError as error:
         raise InvalidInput(FieldError("body", DEPTH_RULE)) from error
@@ -171,6 +176,16 @@ def _flatten(messages: Any, path: str, schema: ma.Schema) -> Iterator[FieldError
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of two values under one name, Python would drop the first without a word."""
+    made = dict(pairs)
+    if len(made) == len(pairs):
+        return made
+    names = Counter(name for name, _ in pairs)
+    twice = names.most_common(1)[0][0]
+    raise ValueError(f"an object has the name {twice[:NAME_SHOWN_CHARS]!a} twice")
 
 
 def _finite(text: str) -> float:

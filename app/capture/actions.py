@@ -9,7 +9,7 @@ from ..domain.records import ActionStatus
 from ..telemetry import get_logger
 from .hooks import request_tenant
 from .recorder import current_recorder
-from .terms import TermsGiven
+from .terms import Terms, TermsGiven
 
 log = get_logger(__name__)
 
@@ -77,6 +77,11 @@ class ActionLogger:
     An exception makes the record a failure with the exception's message, a TimeoutError (or one
     whose class is named like it) a timeout; it is raised on. A field that breaks a rule raises
     InvalidRecord on entry, before the provider is called.
+
+    Args:
+        terms: as of log_action: wait=True (with timeout_s), durable=True, on_full="raise". What
+            they raise is raised at the end of the block, when the provider was called already; an
+            exception of the block itself goes before it, and then it is logged.
     """
 
     def __init__(
@@ -88,7 +93,10 @@ class ActionLogger:
         request_payload: Any = None,
         operation_id: str | None = None,
         metadata: dict[str, Any] | None = None,
+        **terms: Unpack[TermsGiven],
     ) -> None:
+        Terms(**terms)  # a mistake in them is told before the provider is called
+        self.terms = terms
         self.tenant_id = tenant_id
         self.action_type = action_type
         self.provider_name = provider_name
@@ -117,11 +125,13 @@ class ActionLogger:
             self.status = ActionStatus.TIMEOUT if _is_timeout(error) else ActionStatus.FAILURE
             self.error_message = _message(error)
         try:
-            self.record_id = current_recorder().record_action(self._values(elapsed_ms))
+            self.record_id = current_recorder().record_action(
+                self._values(elapsed_ms), **self.terms
+            )
         except Exception:
             if error is None:
                 raise
-            log.exception("action not on record")  # the block's own exception matters more
+            log.exception("action not on record as asked")  # the block's own exception matters more
 
     def _values(self, elapsed_ms: float) -> dict[str, Any]:
         tenant_id = self.tenant_id if self.tenant_id is not None else request_tenant()

@@ -13,7 +13,7 @@ from uuid import UUID
 import flask
 from uuid_utils.compat import NIL, uuid7
 
-from ..domain.cleaning import Alterations, clean
+from ..domain.cleaning import Alterations, clean, clean_text
 from ..domain.codec import encode
 from ..domain.context import RequestContext, completed
 from ..domain.records import (
@@ -40,11 +40,13 @@ EXTENSION = "opsledger"  # the key in Flask's app.extensions
 PENDING = "opsledger.pending"  # the request's records, in the WSGI environ
 PENDING_MAX = 500  # of one request; what comes after is kept at once, without its `http` part
 
-JSON_FIELDS = {
-    Kind.ACTION: ("request_payload", "response_data", "metadata"),
-    Kind.AUDIT: ("changes", "metadata"),
+# What cleans each JSON field; those that are looked into again stay values.
+CLEANERS: dict[Kind, dict[str, Callable[..., Any]]] = {
+    Kind.ACTION: {"request_payload": clean_text, "response_data": clean_text, "metadata": clean},
+    Kind.AUDIT: {"changes": clean, "metadata": clean},
 }
 
+COUNTERS = {kind: CAPTURED.labels(kind.value) for kind in Kind}  # finding one costs its increment
 USUAL = Terms()
 
 Wait = Callable[[threading.Event, float | None], bool]
@@ -188,9 +190,9 @@ class Recorder:
         try:
             self.spool.append(line, reserved=reserved, receipt=receipt, durable=durable)
         except NotDurable:  # kept all the same
-            CAPTURED.labels(record.kind.value).inc()
+            COUNTERS[record.kind].inc()
             raise
-        CAPTURED.labels(record.kind.value).inc()
+        COUNTERS[record.kind].inc()
 
     def _tell(self) -> None:
         try:
@@ -273,17 +275,19 @@ class Recorder:
     def _cleaned(self, values: dict[str, Any], kind: Kind) -> dict[str, Any]:
         alterations = Alterations()
         cleaned = dict(values)
-        for name in JSON_FIELDS[kind]:
+        for name, cleaner in CLEANERS[kind].items():
             if cleaned.get(name) is not None:
-                cleaned[name] = self._clean(cleaned[name], name, alterations)
+                cleaned[name] = self._clean(cleaner, cleaned[name], name, alterations)
         metadata = {} if cleaned.get("metadata") is None else cleaned["metadata"]
         if alterations.paths and isinstance(metadata, dict):
             cleaned["metadata"] = {**metadata, "cleaned": alterations.paths}
         return cleaned
 
-    def _clean(self, value: Any, name: str, alterations: Alterations) -> Any:
+    def _clean(
+        self, cleaner: Callable[..., Any], value: Any, name: str, alterations: Alterations
+    ) -> Any:
         try:
-            return clean(
+            return cleaner(
                 value, name=name, bytes_max=self._payload_bytes_max, alterations=alterations
             )
         except Exception as error:  # the caller's own methods; what happened is kept all the same

@@ -5,7 +5,7 @@ from typing import Literal, TypedDict
 
 
 class TermsGiven(TypedDict, total=False):
-    """What log_action and AuditService take beyond the record itself.
+    """What log_action, ActionLogger and AuditService take beyond the record itself.
 
     With any of these, a record is appended at once, not at the end of its request, so that its
     `http` part has no status; and one that cannot be kept raises SpoolFull.

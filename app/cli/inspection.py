@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 import click
 from flask.cli import AppGroup, with_appcontext
 
+from ..domain.identity import format_time
 from ..errors import StoreUnavailable
 from ..pipeline.maintenance import ensure_partitions
+from ..pipeline.periodic import OK, look_at_beat
 from ..spool import FileReport, count_records, verify
 from ..store.inspection import count_rows, migration_revision
 from ..store.partitions import list_partitions
@@ -86,6 +88,14 @@ def _torn(report: FileReport) -> int:
     return report.survey.tail if report.survey.torn else 0
 
 
+def _beat() -> str:
+    database = Database.connect(settings().url_of("maintenance"))
+    beat = look_at_beat(database, settings().heartbeat_s)
+    database.close()
+    state = beat.state if beat.state == OK else beat.state.upper()
+    return f"{state}, last seen {format_time(beat.last_seen)}" if beat.last_seen else state
+
+
 @click.command("doctor")
 @with_appcontext
 def doctor() -> None:
@@ -96,6 +106,7 @@ def doctor() -> None:
     click.echo(f"broker: {'ok' if broker_answers(settings().redis_url) else 'AWAY'}")
     status = extension().recorder.spool.status()
     click.echo(f"spool: {status.bytes} bytes wait, oldest {status.oldest_age_s:.0f} s")
+    click.echo(f"beat: {_beat()}")
     with maintaining() as session:
         click.echo(f"schema: {migration_revision(session)}")
         for table, rows in count_rows(session).items():

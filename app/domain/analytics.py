@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import numpy as np
 
 from .grains import Grain, floors, from_ms, units
-from .histogram import Counts, histograms_of, percentiles
+from .histogram import Counts, Percentiles, histograms_of, percentiles
 from .identity import created_at_of
 from .logs import Statistics, StatisticsCell, add_up
 from .records import FAILED_STATUSES, ActionStatus
-from .tally import CellNames, Tally, id_of, total
+from .tally import CellNames, Tally, ranked
 
 SUCCESS = ActionStatus.SUCCESS.value
 FAILED = tuple(status.value for status in FAILED_STATUSES)
@@ -33,7 +32,7 @@ class ProviderLatency:
     provider_name: str
     total_calls: int
     average_execution_time_ms: float
-    percentiles_ms: dict[str, float | None]
+    percentiles_ms: Percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,26 +65,26 @@ class SeriesPoint:
     errors: int
     by_status: dict[str, int]
     average_execution_time_ms: float
-    percentiles_ms: dict[str, float | None]
+    percentiles_ms: Percentiles
 
 
 def statistics_of(tally: Tally, names: CellNames) -> Statistics:
     """The statistics of all cells."""
-    whole = total(tally)
-    cells = [
-        StatisticsCell(
-            action_type=action_type,
-            provider_name=provider_name,
-            status=status,
-            actions=count,
-            execution_time_ms=total_ms,
+    numbers, places = np.unique(tally.cells["cell"], return_inverse=True)
+    counts, total_ms = _figures(tally, places, len(numbers))
+    cells = []
+    for number, count, milliseconds in zip(numbers.tolist(), counts, total_ms, strict=True):
+        action_type, provider_name, status = names.names_of(number)
+        cells.append(
+            StatisticsCell(
+                action_type=action_type,
+                provider_name=provider_name,
+                status=status,
+                actions=count,
+                execution_time_ms=milliseconds,
+            )
         )
-        for (action_type, provider_name, status), count, total_ms in (
-            (names.names_of(number), count, total_ms)
-            for number, count, total_ms in whole.cells[["cell", "count", "total_ms"]].tolist()
-        )
-    ]
-    return add_up(cells, percentiles(_histograms(whole, whole.buckets["start"], 1))[0])
+    return add_up(cells, _percentiles(tally, np.zeros_like(tally.buckets["cell"]), 1)[0])
 
 
 def counts_by_type(tally: Tally, names: CellNames) -> list[TypeCount]:
@@ -96,22 +95,20 @@ def counts_by_type(tally: Tally, names: CellNames) -> list[TypeCount]:
 
 def latency_by_provider(tally: Tally, names: CellNames) -> list[ProviderLatency]:
     """How long each provider's successes took, the most called first."""
-    successes = total(tally.only(names.matching(lambda names: names[2] == SUCCESS)))
-    providers = sorted({names.names_of(number)[1] for number in successes.cells["cell"].tolist()})
-    of_cells = _places(successes.cells["cell"], providers, names)
-    counts, total_ms = (
-        _sums(of_cells, successes.cells[name], len(providers)).tolist()
-        for name in ("count", "total_ms")
+    successes = tally.only(names.matching(lambda cell: cell[2] == SUCCESS))
+    provider_of = {
+        number: names.names_of(number)[1] for number in np.unique(successes.cells["cell"]).tolist()
+    }
+    providers = sorted(set(provider_of.values()))
+    place_of = {number: providers.index(name) for number, name in provider_of.items()}
+    counts, total_ms = _figures(
+        successes, _mapped(successes.cells["cell"], place_of), len(providers)
     )
-    of_buckets = _places(successes.buckets["cell"], providers, names)
+    shown = _percentiles(successes, _mapped(successes.buckets["cell"], place_of), len(providers))
     found = [
-        ProviderLatency(provider, count, round(ms / count, 2), shown)
-        for provider, count, ms, shown in zip(
-            providers,
-            counts,
-            total_ms,
-            percentiles(_histograms(successes, of_buckets, len(providers))),
-            strict=True,
+        ProviderLatency(provider, count, round(ms / count, 2), percentiles_ms)
+        for provider, count, ms, percentiles_ms in zip(
+            providers, counts, total_ms, shown, strict=True
         )
     ]
     return sorted(found, key=lambda latency: -latency.total_calls)
@@ -120,10 +117,10 @@ def latency_by_provider(tally: Tally, names: CellNames) -> list[ProviderLatency]
 def slowest_of(tally: Tally, names: CellNames, limit: int) -> list[SlowAction]:
     """The slowest successes, of equally slow ones the youngest first."""
     found = []
-    for row in total(tally).slowest[::-1][:limit]:
-        action_type, provider_name, _ = names.names_of(int(row["cell"]))
-        id_, milliseconds = id_of(row), int(row["ms"])
-        found.append(SlowAction(id_, action_type, provider_name, milliseconds, created_at_of(id_)))
+    for number, milliseconds, id_ in ranked(tally.slowest, limit):
+        action_type, provider_name, _ = names.names_of(number)
+        created_at = created_at_of(id_)
+        found.append(SlowAction(id_, action_type, provider_name, milliseconds, created_at))
     return found
 
 
@@ -133,29 +130,30 @@ def series_of(
     """The units of a grain from `start` to `end` (ms), those without actions too."""
     starts = list(units(grain, start, end))
     statuses = [status.value for status in ActionStatus]
-    at = np.searchsorted(starts, floors(grain, tally.cells["start"]))
     status_of = {
         number: statuses.index(names.names_of(number)[2])
         for number in np.unique(tally.cells["cell"]).tolist()
     }
-    counts = np.zeros((len(starts), len(statuses)), dtype=np.int64)
-    of_status = np.array([status_of[cell] for cell in tally.cells["cell"].tolist()], dtype=np.int64)
-    np.add.at(counts, (at, of_status), tally.cells["count"])
-    at_buckets = np.searchsorted(starts, floors(grain, tally.buckets["start"]))
+    at = np.searchsorted(starts, floors(grain, tally.cells["start"]))
+    flat = at * len(statuses) + _mapped(tally.cells["cell"], status_of)
+    counts = _sums(tally.cells["count"], flat, len(starts) * len(statuses))
+    shown = _percentiles(
+        tally, np.searchsorted(starts, floors(grain, tally.buckets["start"])), len(starts)
+    )
     return [
-        _point(unit, dict(zip(statuses, row, strict=True)), total_ms, shown)
-        for unit, row, total_ms, shown in zip(
+        _point(unit, dict(zip(statuses, row, strict=True)), total_ms, percentiles_ms)
+        for unit, row, total_ms, percentiles_ms in zip(
             starts,
-            counts.tolist(),
-            _sums(at, tally.cells["total_ms"], len(starts)).tolist(),
-            percentiles(_histograms(tally, at_buckets, len(starts))),
+            counts.reshape(-1, len(statuses)).tolist(),
+            _sums(tally.cells["total_ms"], at, len(starts)).tolist(),
+            shown,
             strict=True,
         )
     ]
 
 
 def _point(
-    start: int, by_status: dict[str, int], total_ms: int, shown: dict[str, float | None]
+    start: int, by_status: dict[str, int], total_ms: int, percentiles_ms: Percentiles
 ) -> SeriesPoint:
     count = sum(by_status.values())
     return SeriesPoint(
@@ -164,21 +162,31 @@ def _point(
         errors=sum(by_status[status] for status in FAILED),
         by_status={status: found for status, found in by_status.items() if found},
         average_execution_time_ms=round(total_ms / count, 2) if count else 0.0,
-        percentiles_ms=shown,
+        percentiles_ms=percentiles_ms,
     )
 
 
-def _histograms(tally: Tally, groups: Any, count: int) -> Counts:
-    return histograms_of(groups, tally.buckets["bucket"], tally.buckets["count"], count)
+def _figures(tally: Tally, groups: Counts, size: int) -> tuple[list[int], list[int]]:
+    """The count and the total time of each group of cells."""
+    counts, total_ms = (
+        _sums(tally.cells[name], groups, size).tolist() for name in ("count", "total_ms")
+    )
+    return counts, total_ms
 
 
-def _sums(groups: Any, values: Counts, count: int) -> Counts:
-    sums = np.zeros(count, dtype=np.int64)
+def _percentiles(tally: Tally, groups: Counts, size: int) -> list[Percentiles]:
+    found = histograms_of(groups, tally.buckets["bucket"], tally.buckets["count"], size)
+    return percentiles(found)
+
+
+def _sums(values: Counts, groups: Counts, size: int) -> Counts:
+    """The sum of each group; in integers, which are exact."""
+    sums = np.zeros(size, dtype=np.int64)
     np.add.at(sums, groups, values)
     return sums
 
 
-def _places(cells: Counts, providers: list[str], names: CellNames) -> list[int]:
-    """Where in the list the provider of each cell is."""
-    place = {provider: at for at, provider in enumerate(providers)}
-    return [place[names.names_of(number)[1]] for number in cells.tolist()]
+def _mapped(numbers: Counts, places: dict[int, int]) -> Counts:
+    """The place of each number."""
+    known, at = np.unique(numbers, return_inverse=True)
+    return np.array([places[number] for number in known.tolist()], dtype=np.int64)[at]

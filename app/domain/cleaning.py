@@ -18,11 +18,14 @@ from typing import Any
 from uuid import UUID
 
 from .codec import dump_json
+from .plain import plain_text
+from .records import JsonText
 
 SECRET_WORDS = (
     *("password", "passwd", "passphrase", "secret", "token", "authorization", "cookie"),
     *("credential", "apikey", "privatekey"),
 )
+SECRET_LETTERS = re.compile("|".join(SECRET_WORDS).encode())
 # "token_count" and the like measure a secret's kind, they do not hold one.
 MEASURING_WORDS = frozenset({"count", "limit", "length", "type", "usage", "expiry", "expires"})
 PLAIN_WORD = re.compile(r"[a-z]+|[0-9]+")
@@ -60,8 +63,20 @@ def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) ->
     """
     copy = _copy(value, name, (), alterations)
     encoded = dump_json(copy)
-    if len(encoded) <= bytes_max:
-        return copy
+    return copy if len(encoded) <= bytes_max else _truncated(encoded, name, alterations)
+
+
+def clean_text(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> JsonText:
+    """The JSON text of what `clean` returns, for less."""
+    text = plain_text(value, depth_max=DEPTH_MAX, secrets=SECRET_LETTERS)
+    if text is None:
+        text = dump_json(_copy(value, name, (), alterations))
+    if len(text) > bytes_max:
+        text = dump_json(_truncated(text, name, alterations))
+    return JsonText(text)
+
+
+def _truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str, Any]:
     alterations.add("truncated", name)
     return {
         "truncated": True,

@@ -19,6 +19,7 @@ from .records import (
     ActionRecord,
     ActionStatus,
     AuditRecord,
+    JsonText,
     Kind,
     Record,
     action_record,
@@ -202,8 +203,9 @@ def _record(kind: Kind, cells: dict[str, str]) -> Record:
 
 
 def _json(value: Any) -> str:
+    text = value if type(value) is JsonText else dump_json(value)
     # JSON has no raw control characters, so its backslashes are all there is to escape.
-    return dump_json(value).decode().replace("\\", "\\\\")
+    return text.decode().replace("\\", "\\\\")
 
 
 def _parsed(name: str, cell: str) -> Any:

@@ -4,11 +4,10 @@ Times here are whole milliseconds since 1970, UTC; a stretch of time includes it
 end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,7 @@ class Grain(StrEnum):
     MONTH = "month"
 
 
+Unit = tuple[Grain, int]  # one unit of a grain, by its start
 GRAINS = tuple(Grain)
 _LENGTHS_MS = {Grain.MINUTE: MINUTE_MS, Grain.HOUR: 3_600_000, Grain.DAY: 86_400_000}
 
@@ -44,17 +44,23 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """A window as the coarsest spans that fill it, and the edges that cut the finest grain."""
+    """A window as spans of whole units, and as stretches that no unit fills; both in order."""
 
     spans: tuple[Span, ...]
     edges: tuple[tuple[int, int], ...]
 
-    def holds(self, starts: Times) -> npt.NDArray[np.bool_]:
-        """Which of these starts of the finest grain lie in the spans."""
-        if not self.spans:
-            return np.zeros(len(starts), dtype=bool)
-        low, high = min(s.start for s in self.spans), max(s.end for s in self.spans)
-        return (starts >= low) & (starts < high)
+    def holds(self, times: Times) -> npt.NDArray[np.bool_]:
+        """Which of these times lie in the spans."""
+        return within_any(times, self.spans)
+
+
+def within_any(times: Times, spans: Sequence[Span]) -> npt.NDArray[np.bool_]:
+    """Which of these times lie in spans that are in order and apart."""
+    if not spans:
+        return np.zeros(len(times), dtype=bool)
+    ends = np.array([span.end for span in spans])
+    at = np.searchsorted([span.start for span in spans], times, side="right") - 1
+    return (at >= 0) & (times < ends[at])
 
 
 def to_ms(moment: datetime) -> int:
@@ -110,6 +116,12 @@ def units(grain: Grain, start: int, end: int) -> Iterator[int]:
         at = following(grain, at)
 
 
+def count_units(grain: Grain, start: int, end: int) -> int:
+    """How many units of a grain up to a day a stretch of time touches."""
+    length = _LENGTHS_MS[grain]
+    return (ceiling(grain, end) - floor(grain, start)) // length
+
+
 def bounds(since: datetime | None, until: datetime | None) -> tuple[int, int]:
     """A window in milliseconds; without a bound it is all of time."""
     start = BEGINNING if since is None else max(to_ms(since), BEGINNING)
@@ -117,26 +129,68 @@ def bounds(since: datetime | None, until: datetime | None) -> tuple[int, int]:
     return start, max(start, end)
 
 
+def cut_units(start: int, end: int, coarsest: Grain) -> Iterator[Unit]:
+    """The units of which a window may need a part: those its ends cut, and those too coarse."""
+    for grain in GRAINS[1:]:
+        if _is_coarser(grain, coarsest):
+            yield from ((grain, unit) for unit in units(grain, start, end))
+        else:
+            yield from ((grain, unit) for unit in {floor(grain, start), floor(grain, end)})
+
+
 def cover(
-    start: int, end: int, *, finest: Grain = Grain.MINUTE, coarsest: Grain = Grain.MONTH
+    start: int, end: int, detailed: Collection[Unit], *, coarsest: Grain = Grain.MONTH
 ) -> Cover:
-    """A window as the fewest spans of whole units, and what is left over at its two ends."""
-    low, high = ceiling(finest, start), floor(finest, end)
-    if low > high:  # both ends within one unit
-        return Cover((), ((start, end),) if start < end else ())
-    edges = tuple((a, b) for a, b in ((start, low), (high, end)) if a < b)
-    return Cover(tuple(_spans(low, high, finest, coarsest)), edges)
+    """A window as the coarsest units that fill it.
+
+    Args:
+        detailed: the units whose finer units there are; parts of others become edges.
+        coarsest: the longest unit that may be used.
+    """
+    spans: list[Span] = []
+    edges: list[tuple[int, int]] = []
+    rest = [(Grain.MONTH, start, end)] if start < end else []
+    while rest:
+        grain, low, high = rest.pop()
+        whole, parts = _split(grain, low, high, coarsest)
+        spans += whole
+        for part in parts:
+            if (grain, floor(grain, part[0])) in detailed:
+                rest.append((finer(grain), *part))
+            else:
+                edges.append(part)
+    return Cover(tuple(sorted(spans, key=lambda span: span.start)), tuple(_joined(edges)))
 
 
-def _spans(low: int, high: int, finest: Grain, coarsest: Grain) -> Iterator[Span]:
-    used = GRAINS[GRAINS.index(finest) : GRAINS.index(coarsest) + 1]
-    for grain, coarser in pairwise(used):
-        up = min(ceiling(coarser, low), high)
-        if low < up:
-            yield Span(grain, low, up)
-        low, down = up, max(floor(coarser, high), up)
-        if down < high:
-            yield Span(grain, down, high)
-        high = down
-    if low < high:
-        yield Span(coarsest, low, high)
+def _split(
+    grain: Grain, low: int, high: int, coarsest: Grain
+) -> tuple[list[Span], list[tuple[int, int]]]:
+    """The whole units within a stretch of time, if they may be used, and the parts of units."""
+    if _is_coarser(grain, coarsest):
+        ends = [(unit, following(grain, unit)) for unit in units(grain, low, high)]
+        return [], [(max(unit, low), min(after, high)) for unit, after in ends]
+    first, last = ceiling(grain, low), floor(grain, high)
+    if first > last:  # both ends within one unit
+        return [], [(low, high)]
+    parts = [part for part in ((low, first), (last, high)) if part[0] < part[1]]
+    return [Span(grain, first, last)] if first < last else [], parts
+
+
+def _is_coarser(grain: Grain, other: Grain) -> bool:
+    return GRAINS.index(grain) > GRAINS.index(other)
+
+
+def finer(grain: Grain) -> Grain:
+    """The next finer grain of one that is not the finest."""
+    return GRAINS[GRAINS.index(grain) - 1]
+
+
+def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Stretches of time in order, those that touch as one."""
+    joined: list[tuple[int, int]] = []
+    for low, high in sorted(stretches):
+        if joined and joined[-1][1] == low:
+            joined[-1] = (joined[-1][0], high)
+        else:
+            joined.append((low, high))
+    return joined

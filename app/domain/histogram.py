@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .records import INTEGER_MAX
 
 Counts = npt.NDArray[np.int64]
+Percentiles = dict[str, float | None]  # ms by name, None where there is nothing
 
 # Buckets grow by 5 %, so that any value of one is within 2.5 % of its middle.
 BUCKET_GROWTH = 1.05
@@ -47,12 +48,12 @@ def histograms_of(groups: Counts, buckets: Counts, counts: Counts, group_count: 
     Args:
         groups, buckets, counts: in step, each telling of so many durations of one bucket.
     """
-    found = np.zeros((group_count, BUCKETS), dtype=np.int64)
-    np.add.at(found, (groups, buckets), counts)
-    return found
+    found = np.zeros(group_count * BUCKETS, dtype=np.int64)
+    np.add.at(found, groups * BUCKETS + buckets, counts)
+    return found.reshape(group_count, BUCKETS)
 
 
-def percentiles(histograms: Counts) -> list[dict[str, float | None]]:
+def percentiles(histograms: Counts) -> list[Percentiles]:
     """The percentiles (ms) of each row of histograms, by name; None where it is empty.
 
     p95 is the shortest duration that at least 95 % of all stay within.

@@ -16,6 +16,11 @@ from .identity import created_at_of
 
 JsonObject = dict[str, Any]
 
+
+class JsonText(bytes):
+    """The JSON text of a payload: what capture puts in its place, so that it is encoded once."""
+
+
 BUILTIN_ACTION_TYPES: tuple[str, ...] = (
     *("crm_create", "crm_update", "crm_delete", "crm_get", "crm_list", "crm_search"),
     *("helpdesk_create_ticket", "helpdesk_update_ticket", "helpdesk_get_ticket"),
@@ -52,12 +57,13 @@ class ActionStatus(StrEnum):
     RETRY = "retry"
 
 
+STATUSES = tuple(status.value for status in ActionStatus)
 FAILED_STATUSES = (ActionStatus.FAILURE, ActionStatus.TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ActionRecord:
-    """One provider operation, before it is a row."""
+    """One provider operation, before it is a row; payloads are values, or their `JsonText`."""
 
     id: UUID
     tenant_id: UUID
@@ -174,7 +180,7 @@ def text(name: str, value: object, chars_max: int) -> str:
         raise InvalidRecord(name, f"must be a string, not {type(value).__name__}")
     if not 1 <= len(value) <= chars_max:
         raise InvalidRecord(name, f"must have 1 to {chars_max} characters, not {len(value)}")
-    if "\x00" in value or not _encodable(value):
+    if not (value.isascii() or _encodable(value)) or "\x00" in value:
         raise InvalidRecord(name, "must not contain NUL or lone surrogates")
     return value
 
@@ -209,7 +215,7 @@ def _one_of(name: str, value: object, allowed: Collection[str]) -> str:
 
 def _status(value: object) -> str:
     lowered = value.lower() if isinstance(value, str) else value
-    return _one_of("status", lowered, [status.value for status in ActionStatus])
+    return _one_of("status", lowered, STATUSES)
 
 
 def _milliseconds(value: object) -> int:

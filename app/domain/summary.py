@@ -3,15 +3,17 @@
 Statistics are made of summaries, so a summary is made of exactly the records that were inserted.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from heapq import nlargest
+from itertools import chain
 from typing import Any
 
 from .codec import NULL, Head, unescape
 from .histogram import bucket_of
 from .records import ActionStatus, Kind
 
-HOUR_CHARS = 13  # of a created_at: 2026-11-23 08
+DAY_CHARS = 10  # of a created_at: 2026-11-23
 MINUTE_CHARS = 16  # of a created_at: 2026-11-23 08:38
 SLOWEST_ROWS_MAX = 20  # what the API shows at most; a window's are among those of its parts
 
@@ -24,8 +26,8 @@ def summarize(kind: Kind, heads: Iterable[Head]) -> dict[str, Any]:
     Actions: `cells` has for each minute, action type, provider and status the count, the sum of
     execution_time_ms, its histogram {bucket: count}, and the first and last record's milliseconds
     within the minute; `slowest` has [execution_time_ms, id, index of its cell] of the slowest
-    successes. Audits: `cells` has for each minute, action and resource type the count, first and
-    last; `users` has for each hour, user, action and resource type the count.
+    successes of each minute. Audits: `cells` has for each minute, action and resource type the
+    count, first and last; `users` has for each day, user, action and resource type the count.
 
     Args:
         heads: in the order of their ids, as they are inserted.
@@ -35,7 +37,7 @@ def summarize(kind: Kind, heads: Iterable[Head]) -> dict[str, Any]:
 
 def _measure(heads: Iterable[Head]) -> dict[str, Any]:
     cells: dict[tuple[str, str, str, str], list[Any]] = {}
-    successes = []
+    successes: dict[str, list[tuple[int, str, tuple[str, str, str, str]]]] = defaultdict(list)
     for head in heads:
         created_at = head.created_at
         key = (created_at[:MINUTE_CHARS], head.type, head.group, head.status)
@@ -49,14 +51,13 @@ def _measure(heads: Iterable[Head]) -> dict[str, Any]:
         cell[2][bucket] = cell[2].get(bucket, 0) + 1
         cell[4] = created_at
         if head.status == _SUCCESS:
-            successes.append((milliseconds, head.id, key))
+            successes[key[0]].append((milliseconds, head.id, key))
     ordered = sorted(cells)
     places = {key: place for place, key in enumerate(ordered)}
+    slowest = chain.from_iterable(nlargest(SLOWEST_ROWS_MAX, some) for some in successes.values())
     return {
         "cells": [[*_plain(key), *_within_minute(cells[key])] for key in ordered],
-        "slowest": [
-            [ms, id_, places[key]] for ms, id_, key in nlargest(SLOWEST_ROWS_MAX, successes)
-        ],
+        "slowest": [[ms, id_, places[key]] for ms, id_, key in slowest],
     }
 
 
@@ -71,7 +72,7 @@ def _count(heads: Iterable[Head]) -> dict[str, Any]:
             cell = cells[key] = [0, created_at, created_at]
         cell[0] += 1
         cell[2] = created_at
-        user = (created_at[:HOUR_CHARS], head.user_id, head.type, head.group)
+        user = (created_at[:DAY_CHARS], head.user_id, head.type, head.group)
         users[user] = users.get(user, 0) + 1
     return {
         "cells": [[*_plain(key), *_within_minute(cell)] for key, cell in sorted(cells.items())],

@@ -70,7 +70,10 @@ def _nothing(dtype: np.dtype[Any]) -> Callable[[], Array]:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Cells by unit of time with their histograms and slowest successes, each sorted and once."""
+    """Cells by unit of time with their histograms and slowest successes.
+
+    What `combined` returns has each cell of a unit once, sorted by start.
+    """
 
     cells: Array = field(default_factory=_nothing(CELL))
     buckets: Array = field(default_factory=_nothing(BUCKET))
@@ -94,23 +97,29 @@ class Tally:
         return self.cells, self.buckets, self.slowest
 
 
+def joined(tallies: Sequence[Tally]) -> Tally:
+    """Tallies that were made of different records as one, not sorted and not summed."""
+    parts = zip(*(tally.parts for tally in tallies), strict=True)
+    return Tally(*(np.concatenate(part) for part in parts))
+
+
 def combined(tallies: Sequence[Tally]) -> Tally:
     """The sum of tallies that were made of different records."""
-    return Tally(
-        _add_cells(np.concatenate([tally.cells for tally in tallies] or [Tally().cells])),
-        _add_buckets(np.concatenate([tally.buckets for tally in tallies] or [Tally().buckets])),
-        _keep_slowest(np.concatenate([tally.slowest for tally in tallies] or [Tally().slowest])),
-    )
+    whole = joined(tallies)
+    return Tally(_add_cells(whole.cells), _add_buckets(whole.buckets), _keep_slowest(whole.slowest))
 
 
-def total(tally: Tally) -> Tally:
-    """All units of time as one, which starts at 0."""
-    return combined([Tally(*(_moved(part, None) for part in tally.parts))])
+def counts_by_start(tally: Tally) -> dict[int, int]:
+    """How many records each unit of time has."""
+    starts, at = np.unique(tally.cells["start"], return_inverse=True)
+    counts = np.zeros(len(starts), dtype=np.int64)
+    np.add.at(counts, at, tally.cells["count"])
+    return dict(zip(starts.tolist(), counts.tolist(), strict=True))
 
 
-def _moved(part: Array, grain: Grain | None) -> Array:
+def _moved(part: Array, grain: Grain) -> Array:
     moved = part.copy()
-    moved["start"] = 0 if grain is None else floors(grain, part["start"])
+    moved["start"] = floors(grain, part["start"])
     return moved
 
 
@@ -155,9 +164,11 @@ def _keep_slowest(rows: Array) -> Array:
     return ordered[from_end <= SLOWEST_ROWS_MAX]
 
 
-def id_of(row: Any) -> UUID:
-    """The record's id of one of the slowest."""
-    return UUID(int=int(row["high"]) << 64 | int(row["low"]))
+def ranked(slowest: Array, limit: int) -> list[tuple[int, int, UUID]]:
+    """Cell, duration (ms) and id of the slowest of all units; of equally slow ones the youngest."""
+    order = np.lexsort((slowest["low"], slowest["high"], slowest["ms"]))[::-1][:limit]
+    rows = slowest[order][["cell", "ms", "high", "low"]].tolist()
+    return [(cell, ms, UUID(int=high << 64 | low)) for cell, ms, high, low in rows]
 
 
 class TallyBuilder:
@@ -203,7 +214,7 @@ class TallyBuilder:
                 self.add_slow(start, number, milliseconds, UUID(id_))
 
     def add_group(
-        self, start: int, names: Names, count: int, milliseconds: int, first: int, last: int
+        self, names: Names, count: int, milliseconds: int, start: int, first: int, last: int
     ) -> None:
         """Add records of one cell and unit that took equally long; audits take no time."""
         number = self._names.number_of(names)
@@ -232,5 +243,5 @@ class TallyBuilder:
 
 @lru_cache(maxsize=4096)
 def start_of(unit: str) -> int:
-    """The start of a minute or hour as summaries write them."""
+    """The start of a minute or day as summaries write them."""
     return to_ms(datetime.fromisoformat(unit).replace(tzinfo=UTC))

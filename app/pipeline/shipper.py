@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from ..config import Settings
-from ..spool import Shipment, Spool
+from ..spool import BACKLOG_BYTES, Shipment, Spool
 from ..telemetry import SHIPMENTS, get_logger
 
 CONFIRM_INTERVAL_S = 0.1  # between two looks at the shipments table
@@ -96,7 +96,7 @@ class Shipper:
         self._epoch: bytes | None = None
         self._broker = Backoff()
         self._database = Backoff()
-        self._adopt_at = self._asked_at = self._sync_at = 0.0
+        self._adopt_at = self._asked_at = self._sync_at = self._sent_at = 0.0
         self._start_lock = threading.Lock()
         self._step_lock = threading.Lock()
         self._wake = threading.Event()
@@ -184,9 +184,19 @@ class Shipper:
             pace = HURRY_INTERVAL_S if self._awaited else interval
             self._wake.wait(pace if self._spool.pending else ADOPT_INTERVAL_S)
             self._wake.clear()
-            self._hurry.wait(interval)  # company for the record that woke us
+            self._hurry.wait(self._linger_s())
             self._step_safely()
             self._calm_down()
+
+    def _linger_s(self) -> float:
+        """How long the record that woke us waits for company: after a quiet time not long, in a
+        steady stream until the next shipment is due. A backlog has company enough.
+        """
+        interval = self._settings.flush_interval_ms / 1000
+        if self._spool.waiting_bytes >= BACKLOG_BYTES:
+            return interval
+        due_at = self._sent_at + self._settings.flush_pause_ms / 1000
+        return max(interval, due_at - time.monotonic())
 
     def _calm_down(self) -> None:
         """Go back to the usual pace once nobody waits."""
@@ -225,12 +235,16 @@ class Shipper:
             self._spool.sync()
 
     def _send_new(self) -> None:
-        while not self._broker.waiting and self._room():
+        # What comes meanwhile goes with the next: here, each of its records would be a shipment.
+        left = self._spool.waiting_bytes
+        while left > 0 and not self._broker.waiting and self._room():
             shipment = self._spool.take(self._settings.batch_rows_max)
             if shipment is None:
                 return
+            left -= shipment.size
             self._in_flight[shipment.id] = _InFlight(shipment, due_at=0.0, sends=0)
             self._send(self._in_flight[shipment.id])
+            self._sent_at = time.monotonic()
 
     def _room(self) -> bool:
         unsent = sum(not item.sends for item in self._in_flight.values())

@@ -4,7 +4,15 @@ Each process appends to a file of its own, so no two processes ever contend; a f
 is gone (the kernel released its lock) is adopted by a living one.
 """
 
-from .folder import Shipment, Spool
+from .folder import BACKLOG_BYTES, Shipment, Spool
 from .inspection import FileReport, SpoolStatus, count_records, verify
 
-__all__ = ["FileReport", "Shipment", "Spool", "SpoolStatus", "count_records", "verify"]
+__all__ = [
+    "BACKLOG_BYTES",
+    "FileReport",
+    "Shipment",
+    "Spool",
+    "SpoolStatus",
+    "count_records",
+    "verify",
+]

@@ -35,6 +35,7 @@ class Shipment:
 
     id: UUID
     payloads: tuple[bytes, ...]
+    size: int  # bytes that they take in the spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +168,12 @@ class Spool:
         with self._lock:
             return any(not segment.finished for segment in self._segments)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """How much this process holds that was not handed out yet."""
+        with self._lock:
+            return sum(segment.size - segment.taken for segment in self._segments)
+
     def close(self) -> None:
         """Let go of all files; what is unconfirmed stays for the next process."""
         with self._lock:
@@ -218,7 +225,7 @@ class Spool:
         return None
 
     def _hand_out(self, segment: Segment, run: FrameRun) -> Shipment:
-        shipment = Shipment(uuid4(), tuple(run.payloads))
+        shipment = Shipment(uuid4(), tuple(run.payloads), run.end - segment.taken)
         self._taken[shipment.id] = _Run(segment, segment.taken, run.end)
         segment.taken = run.end
         segment.open_runs += 1

@@ -5,30 +5,42 @@ exactly once, whoever dies and however many fold.
 """
 
 from collections import Counter
+from functools import partial
 from itertools import islice
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 from psycopg2.extras import execute_values
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
-from ..domain.grains import GRAINS, Grain, Span, floor, following, from_ms
+from ..domain.grains import GRAINS, Grain, Span, floor, following, from_ms, within_any
 from ..domain.packing import pack
 from ..domain.records import Kind
-from ..domain.tally import Tally, TallyBuilder, combined, start_of
+from ..domain.summary import summarize
+from ..domain.tally import (
+    Tally,
+    TallyBuilder,
+    combined,
+    counts_by_start,
+    joined,
+    start_of,
+)
 from .models import RollupCellRow, RollupCursorRow
 from .rollups import RollupReader
-from .summaries import WaitingSummary, waiting_summaries
+from .summaries import WaitingSummary, folded_heads, waiting_summaries
 
 # Bounds of one transaction, which keep its memory at some tens of MB.
 BATCHES_MAX = 400
 CELLS_MAX = 100_000
 PAGE_ROWS = 1000  # of one INSERT
 
-USER_GRAINS = (Grain.HOUR, Grain.DAY, Grain.MONTH)
+# A unit of fewer records has no finer units: reading these records costs some ms, while the units
+# of sparse records would be as much as the records.
+DETAIL_ROWS = 1000
+
+USER_GRAINS = (Grain.DAY, Grain.MONTH)
 
 # A unit of a month is rewritten whole, so a little traffic is left to wait: readers add it up.
 _PENDING = text(
@@ -48,14 +60,15 @@ _PENDING = text(
 _ADD_UNITS = {
     Kind.ACTION: """
         INSERT INTO action_rollups
-            (tenant_id, grain, start, numbers, cells, histograms, slowest) VALUES %s
-        ON CONFLICT (tenant_id, grain, start) DO UPDATE SET numbers = EXCLUDED.numbers,
-            cells = EXCLUDED.cells, histograms = EXCLUDED.histograms, slowest = EXCLUDED.slowest
+            (tenant_id, grain, start, detailed, numbers, cells, histograms, slowest) VALUES %s
+        ON CONFLICT (tenant_id, grain, start) DO UPDATE SET detailed = EXCLUDED.detailed,
+            numbers = EXCLUDED.numbers, cells = EXCLUDED.cells,
+            histograms = EXCLUDED.histograms, slowest = EXCLUDED.slowest
     """,
     Kind.AUDIT: """
-        INSERT INTO audit_rollups (tenant_id, grain, start, numbers, cells) VALUES %s
-        ON CONFLICT (tenant_id, grain, start) DO UPDATE SET numbers = EXCLUDED.numbers,
-            cells = EXCLUDED.cells
+        INSERT INTO audit_rollups (tenant_id, grain, start, detailed, numbers, cells) VALUES %s
+        ON CONFLICT (tenant_id, grain, start) DO UPDATE SET detailed = EXCLUDED.detailed,
+            numbers = EXCLUDED.numbers, cells = EXCLUDED.cells
     """,
 }
 _ADD_USERS = """
@@ -118,8 +131,8 @@ class _Folding:
         """Collect one summary."""
         self._builders[batch.kind].add(batch.kind, batch.summary)
         if batch.kind is Kind.AUDIT:
-            for hour, user_id, action, resource_type, audits in batch.summary["users"]:
-                self._users[hour, user_id or "", action, resource_type] += audits
+            for day, user_id, action, resource_type, audits in batch.summary["users"]:
+                self._users[day, user_id or "", action, resource_type] += audits
 
     def is_full(self) -> bool:
         """Whether this is enough for one transaction."""
@@ -128,12 +141,11 @@ class _Folding:
     def write(self) -> None:
         """Add what was collected to the rollups of every grain."""
         for kind, builder in self._builders.items():
-            tally = builder.build()
+            minutes = builder.build()
             self._add_names(kind)
-            for grain in GRAINS:
-                tally = tally.at(grain)
-                if len(tally.cells):
-                    self._add(kind, grain, tally)
+            for grain in reversed(GRAINS):
+                if len(minutes.cells):
+                    minutes = self._add(kind, grain, minutes)
         if self._users:
             self._add_users()
 
@@ -146,27 +158,61 @@ class _Folding:
         if rows:
             self._session.execute(insert(RollupCellRow), rows)
 
-    def _add(self, kind: Kind, grain: Grain, tally: Tally) -> None:
-        """Rewrite the units that a tally touches, with what they had and what it adds."""
-        starts = np.unique(tally.cells["start"]).tolist()
-        spans = [Span(grain, start, following(grain, start)) for start in starts]
+    def _add(self, kind: Kind, grain: Grain, minutes: Tally) -> Tally:
+        """Rewrite the units that a tally by minute touches, with what they had and what it adds.
+
+        Returns:
+            What is to be added to the next finer grain, by minute: that of the detailed units.
+        """
+        added = minutes.at(grain)
+        spans = [
+            Span(grain, start, following(grain, start)) for start in sorted(counts_by_start(added))
+        ]
         everything = kind is Kind.ACTION
-        there = self._readers[kind].folded(spans, histograms=everything, slowest=everything)
+        there = self._readers[kind].units(spans, histograms=everything, slowest=everything)
+        whole = combined([there.tally, added])
+        had, has = counts_by_start(there.tally), counts_by_start(whole)
+        detailed = {start for start, is_detailed in there.detailed.items() if is_detailed}
+        missing = []  # what new detail lacks: the records folded before
+        if grain is not Grain.MINUTE:
+            for start in sorted(has.keys() - detailed):
+                if has[start] >= DETAIL_ROWS:
+                    before = self._summarize_rows(kind, grain, start, had.get(start, 0))
+                    if before is not None:
+                        detailed.add(start)
+                        missing.append(before)
+        self._write_units(kind, grain, whole, detailed)
+        inside = [span for span in spans if span.start in detailed]
+        return joined([minutes.where(partial(within_any, spans=inside)), *missing])
+
+    def _summarize_rows(self, kind: Kind, grain: Grain, start: int, count: int) -> Tally | None:
+        """The records of a unit that were folded before, by minute; None if not all are there."""
+        builder = TallyBuilder(self._readers[kind].names)
+        if count:
+            end = following(grain, start)
+            heads = folded_heads(self._session, self._tenant_id, kind, start, end)
+            if len(heads) != count:
+                return None
+            builder.add(kind, summarize(kind, heads))
+        return builder.build()
+
+    def _write_units(self, kind: Kind, grain: Grain, tally: Tally, detailed: set[int]) -> None:
         tenant_id = str(self._tenant_id)
         rows = [
             (
-                *(tenant_id, grain.value, from_ms(unit.start), unit.numbers, unit.cells),
+                *(tenant_id, grain.value, from_ms(unit.start), unit.start in detailed),
+                *(unit.numbers, unit.cells),
                 *((unit.histograms, unit.slowest) if kind is Kind.ACTION else ()),
             )
-            for unit in pack(combined([there, tally]))
+            for unit in pack(tally)
         ]
         self._insert(_ADD_UNITS[kind], rows)
 
     def _add_users(self) -> None:
         for grain in USER_GRAINS:
             counts: Counter[tuple[Any, ...]] = Counter()
-            for (hour, *names), audits in self._users.items():
-                counts[floor(grain, start_of(hour)), *names] += audits
+            for (day, *names), audits in self._users.items():
+                counts[floor(grain, start_of(day)), *names] += audits
             rows = [
                 (str(self._tenant_id), grain.value, from_ms(start), *names, audits)
                 for (start, *names), audits in counts.items()

@@ -173,9 +173,7 @@ class AuditLogRow(Base):
         Index(
             "audit_logs_user_idx", "tenant_id", "user_id", "ip_address", "action", "resource_type"
         ),
-        Index(
-            "audit_logs_ip_idx", "tenant_id", "ip_address", "action", "resource_type", "user_id"
-        ),
+        Index("audit_logs_ip_idx", "tenant_id", "ip_address", "action", "resource_type", "user_id"),
         Index("audit_logs_trail_idx", "tenant_id", "resource_id", "resource_type"),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
@@ -262,6 +260,7 @@ class RollupRow:
     tenant_id: Mapped[UUID]
     grain: Mapped[str] = mapped_column(String(6))
     start: Mapped[datetime]
+    detailed: Mapped[bool]  # whether the next finer units of it are kept too
     numbers: Mapped[list[int]] = mapped_column(ARRAY(Integer()))
     cells: Mapped[bytes]
 
@@ -338,6 +337,17 @@ class RollupCursorRow(Base):
         ForeignKey("tenants.id", name="rollup_cursors_tenant_id_fkey"), primary_key=True
     )
     folded_seq: Mapped[int] = mapped_column(BigInteger(), server_default=text("0"))
+
+
+class TaskRunRow(Base):
+    """When a periodic task last ran, by the database's clock, and how often it did."""
+
+    __tablename__ = "task_runs"
+
+    name: Mapped[str] = mapped_column(String(100), primary_key=True)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime]
+    runs: Mapped[int] = mapped_column(BigInteger())
 
 
 class SandboxContactRow(Base):

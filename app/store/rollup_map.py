@@ -8,21 +8,32 @@ narrow windows; only where a value is frequent is a window as wide as its unit.
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import numpy as np
-import numpy.typing as npt
 from sqlalchemy.orm import Session
 
-from ..domain.grains import GRAINS, Grain, Span, Times, bounds, floor, following, from_ms
+from ..domain.grains import (
+    Grain,
+    Span,
+    Unit,
+    bounds,
+    finer,
+    floor,
+    following,
+    from_ms,
+    within_any,
+)
 from ..domain.histogram import bucket_of
 from ..domain.records import Kind
 from ..domain.tally import Array, Names, Tally, combined
 from .rollups import RollupReader
 
 POINTS_MAX = 2  # of a cell's records, its first and last are all there are
-DENSE = 8  # a scan that finds one match in so many records needs no better map
-SCAN_ROWS = 200  # so few records are read as fast as the map of them
+UNIT_ROWS = 500  # so few records are read as fast as a finer map of them
+SCAN_ROWS = 3000  # likewise, if the caller finds enough among so many
+DENSE_ROWS = 50_000  # of a larger unit the matches may lie together behind all the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +84,9 @@ def find_windows(
         return all(not some or name in some for name, some in zip(names, wanted, strict=True))
 
     numbers = reader.names.matching(accepts)
-    if len(numbers):
+    start, end = bounds(since, until)
+    if len(numbers) and start < end:
         low = 0 if min_execution_time_ms is None else int(bucket_of(str(min_execution_time_ms)))
-        start, end = bounds(since, until)
         yield from _Search(reader, waiting, numbers, low, enough, start, end).run()
 
 
@@ -87,6 +98,7 @@ class _Unit:
     start: int
     cells: Array
     rows: int
+    is_finest: bool
 
     @property
     def matching(self) -> int:
@@ -140,9 +152,9 @@ class _Search:
                 for unit in chunk:
                     yield from self._windows(unit)
                 continue
-            finer = self._finer(coarse)
+            parts = self._finer(coarse)
             yield from self._refine(
-                [part for unit in chunk for part in finer.get((unit.grain, unit.start), [unit])]
+                [part for unit in chunk for part in parts.get((unit.grain, unit.start), [unit])]
             )
 
     def _chunks(self, units: Sequence[_Unit]) -> Iterator[list[_Unit]]:
@@ -161,35 +173,31 @@ class _Search:
     def _is_settled(self, unit: _Unit) -> bool:
         """Whether a finer map would be of no use."""
         return (
-            unit.grain is Grain.MINUTE
-            or unit.rows <= SCAN_ROWS
+            unit.is_finest
+            or unit.rows <= UNIT_ROWS
             or unit.is_points
-            or (not self._low_bucket and unit.matching * DENSE >= unit.rows)
+            or (not self._low_bucket and self._is_dense(unit))
         )
 
-    def _finer(self, units: Sequence[_Unit]) -> dict[tuple[Grain, int], list[_Unit]]:
+    def _is_dense(self, unit: _Unit) -> bool:
+        return unit.rows <= DENSE_ROWS and unit.matching * SCAN_ROWS >= unit.rows * self._enough
+
+    def _finer(self, units: Sequence[_Unit]) -> dict[Unit, list[_Unit]]:
         """The units that each of these consists of; they may be of different grains."""
-        found: dict[tuple[Grain, int], list[_Unit]] = {}
+        found: dict[Unit, list[_Unit]] = {}
         for grain in {unit.grain for unit in units}:
-            finer = GRAINS[GRAINS.index(grain) - 1]
             starts = sorted(unit.start for unit in units if unit.grain is grain)
-            spans = [Span(finer, start, following(grain, start)) for start in starts]
+            spans = [Span(finer(grain), start, following(grain, start)) for start in starts]
             found |= {(grain, start): [] for start in starts}
-            for part in self._load(finer, spans):
+            for part in self._load(finer(grain), spans):
                 found[grain, floor(grain, part.start)].append(part)
         return found
 
     def _load(self, grain: Grain, spans: Sequence[Span]) -> list[_Unit]:
         """The units in these spans, which are in order, that may have matches; newest first."""
-        lows, highs = (np.array([getattr(s, end) for s in spans]) for end in ("start", "end"))
-
-        def inside(starts: Times) -> npt.NDArray[np.bool_]:
-            at = np.searchsorted(lows, starts, side="right") - 1
-            return (at >= 0) & (starts < highs[at])
-
-        waiting = self._waiting.at(grain).where(inside)
-        folded = self._reader.folded(spans, having=self._numbers.tolist())
-        cells = combined([folded, waiting]).cells
+        waiting = self._waiting.at(grain).where(partial(within_any, spans=spans))
+        folded = self._reader.units(spans, having=self._numbers.tolist())
+        cells = combined([folded.tally, waiting]).cells
         if not len(cells):
             return []
         fit = np.isin(cells["cell"], self._numbers) & (cells["top"] >= self._low_bucket)
@@ -203,7 +211,10 @@ class _Search:
             strict=True,
         ):
             if chosen.any():
-                units.append(_Unit(grain, start, part[chosen], int(part["count"].sum())))
+                rows = int(part["count"].sum())
+                # What only waits has minutes; what is folded has finer units only in detail.
+                is_finest = not folded.detailed.get(start, grain is not Grain.MINUTE)
+                units.append(_Unit(grain, start, part[chosen], rows, is_finest))
         return units[::-1]
 
     def _windows(self, unit: _Unit) -> Iterator[Window]:

@@ -1,21 +1,23 @@
 """Reading rollups: what the records of a window add up to, exactly, whatever is folded of them.
 
 A window is filled by the coarsest units there are; to these come the summaries not folded yet, and
-rows where an edge cuts the finest unit. All of it must be read in one snapshot.
+rows where the window has a part of a unit that is not kept any finer. All of it must be read in one
+snapshot.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Select, func, literal, select, text
 from sqlalchemy.orm import Session
 
-from ..domain.grains import Cover, Grain, Span, cover, floor, from_ms, to_ms
+from ..domain.grains import Grain, Span, Unit, cover, cut_units, from_ms, to_ms
 from ..domain.packing import unpack
 from ..domain.records import ActionStatus, Kind
 from ..domain.summary import SLOWEST_ROWS_MAX
-from ..domain.tally import CellNames, Tally, TallyBuilder, combined
+from ..domain.tally import CellNames, Tally, TallyBuilder, joined
 from .models import ActionLogRow, AuditLogRow, RollupCellRow
 from .paging import LogRow, within
 from .summaries import waiting_summaries
@@ -25,16 +27,30 @@ AUDIT_CELL = (AuditLogRow.action, AuditLogRow.resource_type)
 TABLES = {Kind.ACTION: "action_rollups", Kind.AUDIT: "audit_rollups"}
 # Span by span along the key; OFFSET 0 keeps the planner from joining in any other way.
 _UNITS = """
-    SELECT units.* FROM unnest(CAST(:grains AS text[]), CAST(:starts AS timestamptz[]),
+    SELECT unit.* FROM unnest(CAST(:grains AS text[]), CAST(:starts AS timestamptz[]),
                                CAST(:ends AS timestamptz[])) AS span (grain, low, high),
     LATERAL (
-        SELECT start, {columns} FROM {table}
+        SELECT start, detailed, {columns} FROM {table}
         WHERE tenant_id = :tenant_id AND grain = span.grain
           AND start >= span.low AND start < span.high
           AND (CAST(:having AS integer[]) IS NULL OR numbers && CAST(:having AS integer[]))
         OFFSET 0
-    ) AS units
+    ) AS unit
 """
+_DETAILED = """
+    SELECT r.grain, r.start
+    FROM unnest(CAST(:grains AS text[]), CAST(:starts AS timestamptz[])) AS wanted (grain, start)
+    JOIN {table} r ON r.tenant_id = :tenant_id AND r.grain = wanted.grain AND r.start = wanted.start
+    WHERE r.detailed
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedUnits:
+    """Units as they are folded, and of each, by its start, whether it is detailed."""
+
+    tally: Tally = field(default_factory=Tally)
+    detailed: dict[int, bool] = field(default_factory=dict)
 
 
 class RollupReader:
@@ -55,29 +71,31 @@ class RollupReader:
         histograms: bool = False,
         slowest: bool = False,
     ) -> Tally:
-        """The cells of all records made in a window (ms), each with the start of its unit.
+        """The cells of all records made in a window (ms), with starts within their unit.
 
         Args:
             coarsest: the longest unit that the answer may have.
             histograms, slowest: whether these are wanted too.
         """
-        parts = cover(start, end, coarsest=coarsest)
-        return combined(
-            [
-                self.folded(parts.spans, histograms=histograms, slowest=slowest),
-                self.waiting(histograms=histograms, slowest=slowest).where(parts.holds),
-                self._edges(parts, histograms=histograms, slowest=slowest),
-            ]
-        )
+        cut = self._detailed(cut_units(start, end, coarsest))
+        parts = cover(start, end, cut, coarsest=coarsest)
+        edges = TallyBuilder(self.names, histograms=histograms, slowest=slowest)
+        for low, high in parts.edges:
+            self._add_rows(edges, low, high, coarsest)
+            if slowest:
+                self._add_slowest(edges, low, high)
+        whole = self.units(parts.spans, histograms=histograms, slowest=slowest)
+        waiting = self.waiting(histograms=histograms, slowest=slowest).where(parts.holds)
+        return joined([whole.tally, waiting, edges.build()])
 
-    def folded(
+    def units(
         self,
         spans: Sequence[Span],
         *,
         histograms: bool = False,
         slowest: bool = False,
         having: list[int] | None = None,
-    ) -> Tally:
+    ) -> FoldedUnits:
         """The units in these spans as they are folded.
 
         Args:
@@ -85,8 +103,7 @@ class RollupReader:
         """
         names = ["cells", *["histograms"] * histograms, *["slowest"] * slowest]
         if not spans:
-            return Tally()
-        statement = _UNITS.format(table=TABLES[self._kind], columns=", ".join(names))
+            return FoldedUnits()
         asked = {
             "tenant_id": self._tenant_id,
             "grains": [span.grain.value for span in spans],
@@ -94,7 +111,16 @@ class RollupReader:
             "ends": [from_ms(span.end) for span in spans],
             "having": having,
         }
-        return unpack_columns(names, self._session.execute(text(statement), asked))
+        statement = _UNITS.format(table=TABLES[self._kind], columns=", ".join(names))
+        columns = list(zip(*self._session.execute(text(statement), asked), strict=True))
+        if not columns:
+            return FoldedUnits()
+        starts, detailed, *packed = columns
+        times = [to_ms(start) for start in starts]
+        return FoldedUnits(
+            unpack(times, **dict(zip(names, packed, strict=True))),
+            dict(zip(times, detailed, strict=True)),
+        )
 
     def waiting(self, *, histograms: bool = False, slowest: bool = False) -> Tally:
         """What is not folded yet, by minute."""
@@ -103,32 +129,28 @@ class RollupReader:
             builder.add(self._kind, batch.summary)
         return builder.build()
 
-    def _edges(self, parts: Cover, *, histograms: bool, slowest: bool) -> Tally:
-        """What rows add up to where the window cuts a minute."""
-        builder = TallyBuilder(self.names, histograms=histograms, slowest=slowest)
-        for start, end in parts.edges:
-            unit = floor(Grain.MINUTE, start)
-            for *names, milliseconds, count, first, last in self._session.execute(
-                _groups(self._kind, self._tenant_id, start, end)
-            ):
-                times = (to_ms(first), to_ms(last))
-                builder.add_group(unit, tuple(names), count, milliseconds, *times)
-            if slowest:
-                for *names, milliseconds, id_ in self._session.execute(
-                    _slowest(self._tenant_id, start, end)
-                ):
-                    number = self.names.number_of(tuple(names))
-                    builder.add_slow(unit, number, milliseconds, id_)
-        return builder.build()
+    def _detailed(self, units: Iterable[Unit]) -> set[Unit]:
+        """Those of the units that have finer ones."""
+        grains, starts = zip(*units, strict=True)
+        asked = {
+            "tenant_id": self._tenant_id,
+            "grains": [grain.value for grain in grains],
+            "starts": [from_ms(start) for start in starts],
+        }
+        found = self._session.execute(text(_DETAILED.format(table=TABLES[self._kind])), asked)
+        return {(Grain(grain), to_ms(start)) for grain, start in found}
 
+    def _add_rows(self, builder: TallyBuilder, low: int, high: int, grain: Grain) -> None:
+        """Add what the rows of a stretch of time add up to, by units of a grain."""
+        groups = _groups(self._kind, self._tenant_id, low, high, grain)
+        for unit, *names, milliseconds, count, first, last in self._session.execute(groups):
+            times = (to_ms(unit), to_ms(first), to_ms(last))
+            builder.add_group(tuple(names), count, milliseconds, *times)
 
-def unpack_columns(names: Sequence[str], rows: Iterable[Any]) -> Tally:
-    """The tally of rows of a start and the columns named."""
-    columns = list(zip(*rows, strict=True))
-    if not columns:
-        return Tally()
-    starts = [to_ms(start) for start in columns[0]]
-    return combined([unpack(starts, **dict(zip(names, columns[1:], strict=True)))])
+    def _add_slowest(self, builder: TallyBuilder, low: int, high: int) -> None:
+        found = self._session.execute(_slowest(self._tenant_id, low, high))
+        for *names, milliseconds, id_ in found:
+            builder.add_slow(low, self.names.number_of(tuple(names)), milliseconds, id_)
 
 
 def load_names(session: Session, tenant_id: UUID, kind: Kind) -> CellNames:
@@ -139,19 +161,20 @@ def load_names(session: Session, tenant_id: UUID, kind: Kind) -> CellNames:
     return CellNames((number, names) for number, names in session.execute(statement))
 
 
-def _groups(kind: Kind, tenant_id: UUID, start: int, end: int) -> Select[Any]:
-    """Cell names, duration, count, first and last of the rows of a stretch of time."""
+def _groups(kind: Kind, tenant_id: UUID, low: int, high: int, grain: Grain) -> Select[Any]:
+    """Unit, cell names, duration, count, first and last of the rows of a stretch of time."""
     row: LogRow = ActionLogRow
     cell: tuple[Any, ...] = (*ACTION_CELL, ActionLogRow.execution_time_ms)
     duration: tuple[Any, ...] = ()
     if kind is Kind.AUDIT:
         row, cell, duration = AuditLogRow, AUDIT_CELL, (literal(0),)
+    unit = func.date_trunc(grain.value, row.created_at, "UTC").label("unit")
     figures = (func.count(), func.min(row.created_at), func.max(row.created_at))
-    statement = select(*cell, *duration, *figures).where(row.tenant_id == tenant_id)
-    return within(statement, row, from_ms(start), from_ms(end)).group_by(*cell)
+    statement = select(unit, *cell, *duration, *figures).where(row.tenant_id == tenant_id)
+    return within(statement, row, from_ms(low), from_ms(high)).group_by("unit", *cell)
 
 
-def _slowest(tenant_id: UUID, start: int, end: int) -> Select[Any]:
+def _slowest(tenant_id: UUID, low: int, high: int) -> Select[Any]:
     """Cell names, duration and id of the slowest successes of a stretch of time."""
     row = ActionLogRow
     columns: tuple[Any, ...] = (*ACTION_CELL, row.execution_time_ms, row.id)
@@ -159,4 +182,4 @@ def _slowest(tenant_id: UUID, start: int, end: int) -> Select[Any]:
         row.tenant_id == tenant_id, row.status == ActionStatus.SUCCESS.value
     )
     ordered = statement.order_by(row.execution_time_ms.desc(), row.id.desc())
-    return within(ordered, row, from_ms(start), from_ms(end)).limit(SLOWEST_ROWS_MAX)
+    return within(ordered, row, from_ms(low), from_ms(high)).limit(SLOWEST_ROWS_MAX)

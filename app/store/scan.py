@@ -23,6 +23,9 @@ from .rollup_map import Window
 
 # If every twentieth row matches, a page of 100 is among so many; reading them takes about 1 ms.
 GLANCE_ROWS = 2000
+LOOK_ROWS = 16_000  # where a glance found some, a longer look at so many costs less than a map
+LOOK_MARGIN = 1.5  # as matches lie unevenly
+WIDE_ROWS = 1000  # a window of more rows is read from its end on, until the page is full
 # Planning takes about 0.07 ms for each partition, and most pages are full after the first weeks.
 WEEKS_AT_ONCE = (2, 12)
 WINDOWS_AT_ONCE = 200  # each is a descent of the key, of some 0.01 ms
@@ -104,21 +107,37 @@ class Scan:
 
     def in_windows(self, windows: Callable[[], Iterable[Window]]) -> list[Any]:
         """Rows that lie in windows, which are apart from each other and come newest first."""
-        return self._glance() or self._collect(
-            [self._windowed(some)] for some in _chunks(windows(), self._wanted.enough)
-        )
+        return self._glance() or self._collect(self._by_windows(windows()))
 
     def _glance(self) -> list[Any]:
-        """The page if the newest rows fill it, else nothing."""
-        wanted, page = self._wanted, self._wanted.page
-        start = self._moment(week_of(self._top()) - WEEK)
-        found = self._execute(
+        """The page, if the newest rows fill it or promise that some more will; else nothing."""
+        page, enough = self._wanted.page, self._wanted.enough
+        start = f"l.created_at >= {self._moment(week_of(self._top()) - WEEK)}"
+        rows = GLANCE_ROWS
+        while rows <= LOOK_ROWS:
+            look = self._look(start, 0, rows)
+            found = self._execute(f"{look} OFFSET {page.skip} LIMIT {page.limit}")
+            if len(found) == page.limit:
+                return found
+            if not found:
+                break
+            needed = round(rows * enough * LOOK_MARGIN / (page.skip + len(found)))
+            rows = max(needed, rows + GLANCE_ROWS)
+        return []
+
+    def _look(self, condition: str, passed: int, rows: int | None) -> str:
+        """What matches among so many rows (None: all) that come after some, as the key has them.
+
+        The rows are counted before they are looked at: there is no other plan than to follow the
+        key.
+        """
+        wanted = self._wanted
+        return (
             f"SELECT {wanted.shown} FROM (SELECT * FROM {self._log} AS l"  # noqa: S608
-            f" WHERE {self._bounds} AND l.created_at >= {start} {ORDER} LIMIT {GLANCE_ROWS}) AS l"
+            f" WHERE {self._bounds} AND {condition} {ORDER}"
+            f" OFFSET {passed} LIMIT {'ALL' if rows is None else rows}) AS l"
             f" WHERE {' AND '.join(wanted.conditions)} {ORDER}"
-            f" OFFSET {page.skip} LIMIT {page.limit}"
         )
-        return found if len(found) == page.limit else []
 
     def _collect(self, steps: Iterable[list[str]]) -> list[Any]:
         """Take steps, each older than the one before, until the page is full.
@@ -193,6 +212,38 @@ class Scan:
     def _sorted_weeks(self, weeks: Sequence[Week]) -> list[str]:
         return [f"{self._stretch(week.start, week.end)} {SORTED}" for week in weeks]
 
+    def _by_windows(self, windows: Iterable[Window]) -> Iterator[list[str]]:
+        """The steps through windows: wide ones alone, narrow ones as many at once as should do."""
+        some: list[Window] = []
+        matching, enough = 0, self._wanted.enough
+        for window in windows:
+            if window.rows > WIDE_ROWS:
+                if some:
+                    yield [self._windowed(some)]
+                    some, matching = [], 0
+                yield from self._wide(window)
+                continue
+            some.append(window)
+            matching += window.matching
+            if matching >= enough or len(some) == WINDOWS_AT_ONCE:
+                yield [self._windowed(some)]
+                some, matching, enough = [], 0, enough * 2  # they held less than they might have
+        if some:
+            yield [self._windowed(some)]
+
+    def _wide(self, window: Window) -> Iterator[list[str]]:
+        """A window's rows from its end on, each time as many as were passed so far."""
+        condition = (
+            f"l.created_at >= {self._moment(window.first)}"
+            f" AND l.created_at <= {self._moment(window.last)}"
+        )
+        expected = self._wanted.enough * LOOK_MARGIN * window.rows / max(window.matching, 1)
+        passed, rows = 0, max(WIDE_ROWS, round(expected))
+        while passed + rows < window.rows:
+            yield [self._look(condition, passed, rows)]
+            passed, rows = passed + rows, passed + rows
+        yield [self._look(condition, passed, None)]
+
     def _windowed(self, windows: Sequence[Window]) -> str:
         """What matches in each window, by its range of the key: one window after the other."""
         self._values["firsts"] = [window.first for window in windows]
@@ -215,17 +266,3 @@ class Scan:
     def _execute(self, statement: str) -> list[Any]:
         found = self._session.connection().exec_driver_sql(statement, self._values)
         return list(found)
-
-
-def _chunks(windows: Iterable[Window], enough: int) -> Iterator[list[Window]]:
-    """As many windows at once as should fill the page; more if they have not."""
-    some: list[Window] = []
-    matching = 0
-    for window in windows:
-        some.append(window)
-        matching += window.matching
-        if matching >= enough or len(some) == WINDOWS_AT_ONCE:
-            yield some
-            some, matching, enough = [], 0, enough * 2
-    if some:
-        yield some

@@ -7,14 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from sqlalchemy import select, text
+from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
 from ..domain.codec import COLUMNS, Head, escape, line_time
+from ..domain.grains import from_ms
 from ..domain.records import Kind
 from ..domain.summary import summarize
-from .models import ActionLogRow, AuditLogRow
-from .paging import LogRow
+from .models import ActionLogRow, AuditLogRow, LogBatchRow, RollupCursorRow
+from .paging import LogRow, within
 
 PAGE_BATCHES = 500  # at a time in memory, some 8 KB each
 
@@ -72,7 +73,10 @@ def _whole(session: Session, tenant_id: UUID, batch: Any) -> dict[str, Any]:
     summary: dict[str, Any] = orjson.loads(batch.summary) if batch.summary else {"cells": []}
     if _WRITTEN_NOW[kind] in summary:
         return summary
-    heads = _heads(session, tenant_id, kind, batch)
+    row, statement = _select_heads(tenant_id, kind)
+    times = row.created_at.between(batch.min_created_at, batch.max_created_at)
+    of_batch = statement.where(times, row.batch_id == batch.id)
+    heads = _heads(session, tenant_id, kind, of_batch)
     if len(heads) == batch.row_count:
         return summarize(kind, heads)
     # Rows are gone, and with them who was slowest. A cell may be anywhere in its minute.
@@ -80,21 +84,30 @@ def _whole(session: Session, tenant_id: UUID, batch: Any) -> dict[str, Any]:
     return {"cells": cells, _WRITTEN_NOW[kind]: []}
 
 
-def _heads(session: Session, tenant_id: UUID, kind: Kind, batch: Any) -> list[Head]:
-    """The rows of a batch as the worker saw them."""
-    row: LogRow = ActionLogRow if kind is Kind.ACTION else AuditLogRow
-    names = COLUMNS[kind][_HEAD_CELLS]
-    cells = [getattr(row, name) for name in names]
-    found = session.execute(
-        select(row.created_at, row.id, *cells)
-        .where(
-            row.tenant_id == tenant_id,
-            row.created_at.between(batch.min_created_at, batch.max_created_at),
-            row.batch_id == batch.id,
-        )
-        .order_by(row.id)
+def folded_heads(session: Session, tenant_id: UUID, kind: Kind, low: int, high: int) -> list[Head]:
+    """The records of a stretch of time (ms) that are folded, as the worker saw them."""
+    row, statement = _select_heads(tenant_id, kind)
+    folded = select(LogBatchRow.seq).where(
+        LogBatchRow.tenant_id == tenant_id,
+        LogBatchRow.id == row.batch_id,
+        LogBatchRow.seq
+        <= select(RollupCursorRow.folded_seq)
+        .where(RollupCursorRow.tenant_id == tenant_id)
+        .scalar_subquery(),
     )
-    return [_head(tenant_id, kind, *values) for values in found]
+    within_time = within(statement, row, from_ms(low), from_ms(high))
+    return _heads(session, tenant_id, kind, within_time.where(folded.exists()))
+
+
+def _select_heads(tenant_id: UUID, kind: Kind) -> tuple[LogRow, Select[Any]]:
+    row: LogRow = ActionLogRow if kind is Kind.ACTION else AuditLogRow
+    cells = [getattr(row, name) for name in COLUMNS[kind][_HEAD_CELLS]]
+    statement = select(row.created_at, row.id, *cells).where(row.tenant_id == tenant_id)
+    return row, statement.order_by(row.created_at, row.id)
+
+
+def _heads(session: Session, tenant_id: UUID, kind: Kind, statement: Select[Any]) -> list[Head]:
+    return [_head(tenant_id, kind, *values) for values in session.execute(statement)]
 
 
 def _head(tenant_id: UUID, kind: Kind, created_at: datetime, id_: UUID, *cells: Any) -> Head:

@@ -7,11 +7,22 @@ look like.
 import asyncio
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 CHUNK_BYTES = 64 * 1024
 STOP_SECONDS_MAX = 5.0
+
+
+@contextmanager
+def linked(upstream_port: Callable[[], int]) -> Iterator["Link"]:
+    """A link that serves as long as the with-block."""
+    link = Link(upstream_port)
+    link.start()
+    try:
+        yield link
+    finally:
+        link.stop()
 
 
 class Link:

@@ -14,7 +14,7 @@ from psycopg2.extensions import connection
 
 from app.domain.filters import ActionFilter, AuditFilter, Page, encode_cursor
 from app.domain.identity import format_time
-from app.pipeline.folding import Folder
+from app.pipeline.folding import fold_waiting
 from app.store.action_logs import ActionLogRepository
 from app.store.audit_logs import AuditLogRepository
 from app.store.session import Database
@@ -58,8 +58,7 @@ def run(smoke: bool, rows: int | None = None) -> Figures:
 def _fold(bench: Bench) -> None:
     """What a minute of beat does: nothing waits to be folded."""
     database = Database.connect(bench.env["MAINTENANCE_DATABASE_URL"])
-    folder = Folder(database)
-    while folder.run(waiting_batches=1, waiting_age_s=0):
+    while fold_waiting(database, batches=1, age_s=0):
         pass
     database.close()
 

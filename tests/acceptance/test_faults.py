@@ -2,16 +2,20 @@
 
 import os
 import signal
+import time
 from pathlib import Path
+from statistics import median
 
 import psutil
 import pytest
 
 from app.dev import EmbeddedBroker
 from app.dev.broker import connect
+from benchmarks.chaos.link import linked
 from tests.support.product import Product
 
 CALLS = 100
+SLOW_S = 0.2
 
 
 def all_arrive(product: Product, expected: int) -> bool:
@@ -45,6 +49,40 @@ def test_calls_are_answered_and_recorded_while_the_broker_hangs(
         os.kill(broker.pid or 0, signal.SIGCONT)
     assert slowest < 5_000  # far below what a publish inside the request would wait
     assert all_arrive(product, CALLS + 1)
+
+
+def test_a_slow_broker_makes_no_request_wait(
+    product_environment: dict[str, str], broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """One that takes 200 ms longer for everything; calls before and during it, in turn."""
+    well: list[float] = []
+    ill: list[float] = []
+    with linked(lambda: broker.port) as link:
+        url = broker.url.replace(f":{broker.port}/", f":{link.port}/")
+        env = {**product_environment, "REDIS_URL": url}
+        with Product(env, tmp_path, ("web", "worker")) as product:
+            for _ in range(10):
+                product.call_crm()
+            for _ in range(4):
+                well += [product.call_crm() for _ in range(CALLS)]
+                link.slow(SLOW_S)
+                assert seconds_of_a_ping(url) >= SLOW_S
+                ill += [product.call_crm() for _ in range(CALLS)]
+                link.heal()
+            assert all_arrive(product, 10 + 8 * CALLS)
+    before, during = median(well), median(ill)
+    assert during <= before * 1.1 + 0.5, (before, during)
+    # Who waits for the broker waits at least as long as its delay.
+    assert sum(time >= SLOW_S * 1000 for time in ill) <= len(ill) // 100
+
+
+def seconds_of_a_ping(url: str) -> float:
+    """How long the broker takes to answer over a connection that stands."""
+    with connect(url) as client:
+        client.ping()
+        started = time.monotonic()
+        client.ping()
+        return time.monotonic() - started
 
 
 def test_an_emptied_broker_loses_no_record(product: Product, broker: EmbeddedBroker) -> None:

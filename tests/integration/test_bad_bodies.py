@@ -77,6 +77,8 @@ def test_nul_and_lone_surrogates_in_json_are_refused_with_their_place(
         (contact('{"a":1e400}'), "1e400"),
         (contact('{"a":-1e400}'), "1e400"),
         (contact('{"a":' + "9" * 5000 + "}"), "digits"),
+        (contact('{"a":1,"b":2,"a":1}'), "an object has the name 'a' twice"),
+        (contact('{"a":1,"\\u0061":1}'), "an object has the name 'a' twice"),
         (b"[]", "object"),
         (b'[{"email":"a@example.com"}]', "object"),
         (b'"a"', "object"),

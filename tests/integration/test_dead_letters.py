@@ -1,10 +1,12 @@
 """Dead letters: a record that cannot be stored is kept with its reason, and can be tried again."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from click.testing import Result
+from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
 from app.domain.access import OPERATOR_TENANT_ID
@@ -13,7 +15,7 @@ from app.domain.records import Kind
 from app.pipeline.persist import Outcome, Persister
 from app.store import tenants as store
 from app.store.session import Database
-from tests.support.ledger import batches, check_batches, letters, received, rows
+from tests.support.ledger import batches, check_batches, letters, rows
 from tests.support.world import World, action
 
 SHIPMENT_ROWS = 500
@@ -79,23 +81,111 @@ def deliver(persister: Persister, tenant_id: UUID, bad: list[bytes]) -> tuple[UU
     return shipment_id, persister.persist(shipment_id, b"\n".join(lines))
 
 
+def seven(tenant_id: UUID, nobody: UUID, new_type: str, second: bool) -> dict[str, bytes]:
+    """One line of each kind of poison, by its reason; `second` for the other face of each."""
+    pairs = [
+        ((f"tenant_id: no tenant {nobody}", line_of(nobody)),) * 2,
+        (
+            (
+                "request_payload: unsupported Unicode escape sequence",
+                line_of(tenant_id, request_payload=r'{"a":"\\u0000"}'),
+            ),
+            (
+                "response_data: invalid input syntax for type json",
+                line_of(tenant_id, response_data=r'["\\ud800"]'),
+            ),
+        ),
+        (
+            ("request_payload: invalid input", line_of(tenant_id, request_payload='{"a":NaN}')),
+            ("response_data: invalid input", line_of(tenant_id, response_data="[-Infinity]")),
+        ),
+        (
+            ("execution_time_ms: must be", line_of(tenant_id, execution_time_ms=str(2**31))),
+            ("execution_time_ms: must be", line_of(tenant_id, execution_time_ms="-1")),
+        ),
+        (
+            (
+                "provider_name: must have 1 to 100 characters, not 101",
+                line_of(tenant_id, provider_name="x" * 101),
+            ),
+            (
+                "operation_id: must have 1 to 255 characters, not 256",
+                line_of(tenant_id, operation_id="x" * 256),
+            ),
+        ),
+        (
+            ("action_type_enum", line_of(tenant_id, action_type=new_type)),
+            ("status: 'done'", line_of(tenant_id, status="done")),
+        ),
+        (
+            ("request_payload: Expecting", line_of(tenant_id, request_payload='{"a":')),
+            ("not a record", b"x\tbroken"),
+        ),
+    ]
+    return dict(pair[second] for pair in pairs)
+
+
+def reach(world: World, lines: list[bytes]) -> None:
+    """Lines as capture could have left them on disk, taken to Postgres by broker and worker."""
+    for line in lines:
+        world.opsledger.recorder.spool.append(line)
+    world.arrive()
+
+
+@pytest.mark.parametrize("second", [False, True], ids=["one face", "the other"])
 def test_of_500_records_7_of_poison_become_dead_letters_and_493_rows(
-    world: World, persister: Persister
+    live: World, environment: dict[str, str], second: bool
 ) -> None:
-    """Each names its reason and keeps its bytes, and the shipment has its receipt."""
-    tenant_id = world.settle().tenant_id
-    bad = dict(list(poison(tenant_id, uuid7(), "not_yet_known").items())[:7])
-    shipment_id, outcome = deliver(persister, tenant_id, list(bad.values()))
-    assert (outcome.inserted, outcome.dead, outcome.duplicates) == (493, 7, 0)
-    assert len(rows(world.maintenance, "action_logs", tenant_id)) == 493
-    check_batches(world.maintenance, tenant_id)
-    assert received(world.maintenance, shipment_id)
-    found = {
-        bytes(letter.payload): letter.reason for letter in letters(world.maintenance, shipment_id)
-    }
-    assert set(found) == set(bad.values())
-    for word, line in bad.items():
-        assert word in found[line]
+    """Each names its reason and keeps its bytes; what could be mended is stored by a retry."""
+    tenant_id, nobody, new_type = live.settle().tenant_id, uuid7(), f"new_type_{uuid4().hex[:8]}"
+    if second:
+        nobody = live.settle().tenant_id
+        forget_tenant(environment, nobody)
+    bad = seven(tenant_id, nobody, new_type, second)
+    lines = [encode(action(tenant_id)) for _ in range(SHIPMENT_ROWS - len(bad))]
+    for number, line in enumerate(bad.values()):
+        lines.insert(number * 31, line)
+    reach(live, lines)
+    assert len(rows(live.maintenance, "action_logs", tenant_id)) == 493
+    (batch,) = batches(live.maintenance, tenant_id)
+    assert batch.row_count == 493
+    found = letters_of(live, bad.values())
+    assert len(found) == 7
+    for reason, line in bad.items():
+        assert reason in found[line].reason
+
+    with live.maintenance.unrestricted_unsafe() as session:
+        store.add_tenant(session, tenant_id=nobody, name="B", slug=f"s-{nobody.hex}")
+    assert flask(live, "action-types", "add", new_type).exit_code == 0
+    ids = [str(letter.id) for letter in found.values()]
+    retried = flask(live, "dead-letters", "retry", *ids)
+    mended = 1 if second else 2
+    assert (retried.exit_code, retried.output.count(": stored")) == (1, mended)
+    assert retried.output.count("still refused") == 7 - mended
+    assert len(letters_of(live, bad.values())) == 7 - mended
+    assert len(rows(live.maintenance, "action_logs", nobody)) == 1
+    assert len(rows(live.maintenance, "action_logs", tenant_id)) == 493 + mended - 1
+
+
+def forget_tenant(environment: dict[str, str], tenant_id: UUID) -> None:
+    """Delete a tenant as only the owner of the tables can."""
+    owner = Database.connect(environment["OWNER_DATABASE_URL"])
+    with owner.unrestricted_unsafe() as session:
+        for statement in (
+            "DELETE FROM api_keys WHERE tenant_id = :tenant",
+            "DELETE FROM tenants WHERE id = :tenant",
+        ):
+            session.execute(text(statement), {"tenant": tenant_id})
+    owner.close()
+
+
+def letters_of(world: World, payloads: Collection[bytes]) -> dict[bytes, Any]:
+    """The dead letters of these lines."""
+    with world.maintenance.unrestricted_unsafe() as session:
+        statement = text("SELECT * FROM dead_letters WHERE payload = ANY(:lines) ORDER BY id")
+        return {
+            bytes(row.payload): row for row in session.execute(statement, {"lines": list(payloads)})
+        }
 
 
 def test_every_kind_of_poison_is_set_aside_alone(world: World, persister: Persister) -> None:

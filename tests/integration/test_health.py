@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +13,9 @@ from sqlalchemy import make_url
 
 from app.config import Settings
 from app.store.session import CONNECT_TIMEOUT_S, Database
+from app.worker import HEARTBEAT_TASK
 from tests.support.line import Line
+from tests.support.upkeep import beat_at, forget_run
 from tests.support.world import World, opened
 
 QUICK_S = 2.0
@@ -45,14 +48,35 @@ def ready(world: World) -> tuple[int, dict[str, Any], float]:
     return response.status_code, response.json, time.monotonic() - started
 
 
+@pytest.fixture(autouse=True)
+def beat(settings: Settings) -> None:
+    """Beat lives, unless a test says otherwise."""
+    beat_at(settings, age_s=1)
+
+
 def test_a_service_with_everything_is_ready(world: World) -> None:
-    """200 with each part named."""
+    """200 with each part named, and when beat was last heard of."""
     status, body, _ = ready(world)
     assert status == 200
+    seen = datetime.fromisoformat(body.pop("beat_last_seen"))
+    assert timedelta(seconds=1) <= datetime.now(UTC) - seen < timedelta(seconds=20)
     assert body == {
         "status": "ok",
-        "checks": {"database": "ok", "broker": "ok", "spool": "ok"},
+        "checks": {"database": "ok", "broker": "ok", "spool": "ok", "beat": "ok"},
     }
+
+
+def test_a_silent_beat_is_named_and_queries_are_served_all_the_same(
+    world: World, settings: Settings
+) -> None:
+    """Upkeep waits, which is no reason to take the service from its callers."""
+    beat_at(settings, age_s=6 * settings.heartbeat_s + 1)
+    status, body, _ = ready(world)
+    assert (status, body["status"], body["checks"]["beat"]) == (200, "degraded", "late")
+    forget_run(settings, HEARTBEAT_TASK)
+    status, body, _ = ready(world)
+    assert (status, body["status"], body["checks"]["beat"]) == (200, "degraded", "never seen")
+    assert body["beat_last_seen"] is None
 
 
 def test_alive_says_nothing_of_others(
@@ -80,6 +104,7 @@ def test_without_a_database_the_service_is_not_ready_and_says_so_quickly(
             assert body["status"] == "unavailable"
             assert body["checks"]["database"] == "away"
             assert body["checks"]["broker"] == "ok"
+            assert (body["checks"]["beat"], body["beat_last_seen"]) == ("unknown", None)
             assert seconds < QUICK_S
         line.mend()
         assert ready(world)[0] == 200
@@ -105,7 +130,10 @@ def test_without_a_broker_the_service_is_ready_but_degraded(
     with opened(replace(settings, redis_url=broker), maintenance) as world:
         status, body, seconds = ready(world)
         assert (status, body["status"]) == (200, "degraded")
-        assert body["checks"] == {"database": "ok", "broker": "away", "spool": "ok"}
+        assert body["checks"] == {
+            **dict.fromkeys(("database", "spool", "beat"), "ok"),
+            "broker": "away",
+        }
         assert seconds < QUICK_S
 
 

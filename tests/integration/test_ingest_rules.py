@@ -53,6 +53,7 @@ def rejected(who: Inhabitant, item: Any, path: str = ACTIONS) -> dict[str, str]:
         ("null", "array"),
         ("", "JSON"),
         ("[NaN]", "NaN"),
+        ('[{"request_payload":{"a":1,"a":2}}]', "an object has the name 'a' twice"),
         ("[1e400]", "1e400"),
         ("[" * 100_000, "nested"),
         (b"\xff[]", "JSON"),

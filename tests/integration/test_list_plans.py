@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, text
 from app.config import load_settings
 from app.domain.identity import format_time
 from app.domain.records import Kind
-from app.pipeline.folding import Folder
+from app.pipeline.folding import fold_waiting
 from app.store.partitions import Partitions, partition_name, week_of
 from app.store.scan import GLANCE_ROWS
 from app.store.session import Database
@@ -82,7 +82,7 @@ def archive(
                 numbers = range(start, min(start + 500, RECORDS))
                 world.put(*(an_action(tenant, number) for number in numbers))
                 world.put(*(an_audit(tenant, number) for number in numbers))
-        assert Folder(maintenance).run(waiting_batches=1, waiting_age_s=0) > 0
+        assert fold_waiting(maintenance, batches=1, age_s=0) > 0
         database: Database = world.app.extensions["opsledger-service"].database
         yield Archive(world, who, database, urls["OWNER_DATABASE_URL"])
     maintenance.close()

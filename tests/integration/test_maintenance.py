@@ -16,6 +16,7 @@ from app.store.partitions import partition_name
 from app.store.session import Database
 from app.worker import MAINTENANCE_QUEUE, PARTITIONS_TASK, PRUNE_TASK, create_producer
 from tests.support.ledger import received
+from tests.support.upkeep import forget_run
 from tests.support.world import World, action, eventually, opened
 
 NOW = datetime(2198, 3, 4, 5, 6, tzinfo=UTC)  # weeks that no other test uses
@@ -72,6 +73,7 @@ def test_the_worker_makes_partitions_when_beat_calls(
     """Through the broker and the maintenance queue."""
     last = datetime.now(UTC) + timedelta(weeks=settings.partitions_ahead_weeks)
     wanted = {partition_name(kind, last) for kind in Kind}
+    forget_run(settings, PARTITIONS_TASK)
     send(settings, PARTITIONS_TASK)
     eventually(lambda: wanted <= partitions(maintenance))
 
@@ -94,6 +96,7 @@ def test_the_worker_removes_old_receipts_when_beat_calls(
     """Through the broker and the maintenance queue."""
     old = uuid4()
     backdate(settings, old, 30)
+    forget_run(settings, PRUNE_TASK)
     send(settings, PRUNE_TASK)
     eventually(lambda: not received(maintenance, old))
 
@@ -178,8 +181,9 @@ def test_the_doctor_checks_every_part_a_record_passes(world: World) -> None:
         "broker: ok",
     ]
     assert re.fullmatch(r"spool: \d+ bytes wait, oldest \d+ s", lines[4])
-    assert re.fullmatch(r"schema: \d{4}_\w+", lines[5])
-    counts = {name: int(said.split()[0]) for name, said in (line.split(": ") for line in lines[6:])}
+    assert re.fullmatch(r"beat: (NEVER SEEN|(ok|LATE), last seen \S+Z)", lines[5])
+    assert re.fullmatch(r"schema: \d{4}_\w+", lines[6])
+    counts = {name: int(said.split()[0]) for name, said in (line.split(": ") for line in lines[7:])}
     logs = {"action_logs", "audit_logs", "log_batches"}
     assert set(counts) == logs | {"tenants", "dead_letters", "late_records"}
     assert counts["action_logs"] >= 1

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from app.capture import AuditService
+from app.capture import ActionLogger, AuditService
 from app.config import Settings
 from app.errors import NotYetCommitted, RecordRefused
 from app.store.session import Database
@@ -32,7 +32,10 @@ def test_who_waits_finds_the_record_in_postgres(live: World) -> None:
         service = AuditService(wait=True)
         change: dict[str, Any] = {"resource_type": "contact", "resource_id": "7", "data": {}}
         audit_id = service.log_create(tenant_id=tenant_id, **change)
+        with ActionLogger(tenant_id, "crm_get", "hubspot", wait=True) as call:
+            call.response_data = {"id": 7}
     assert [row.id for row in rows(live.maintenance, "audit_logs", tenant_id)] == [audit_id]
+    assert call.record_id in [row.id for row in rows(live.maintenance, "action_logs", tenant_id)]
     print(f"waited {sorted(taken)[5] * 1000:.0f} ms (median), {max(taken) * 1000:.0f} ms at most")
     assert sorted(taken)[5] < 1.0
 

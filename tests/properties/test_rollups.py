@@ -1,5 +1,6 @@
 """Rollups answer as the rows do, for any records, however they are batched and folded."""
 
+import random
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -7,12 +8,24 @@ from unittest.mock import patch
 from uuid import UUID
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from app.domain.grains import END, Grain, bounds, ceiling, cover, floor, floors, following
+from app.domain.grains import (
+    END,
+    MINUTE_MS,
+    Grain,
+    bounds,
+    ceiling,
+    cover,
+    cut_units,
+    floor,
+    floors,
+    following,
+)
 from app.domain.identity import format_time
 from app.domain.records import ActionRecord, ActionStatus, Kind
+from app.store import fold as fold_module
 from app.store import rollup_map
 from app.store.fold import fold
 from tests.support.statistics import check
@@ -42,6 +55,7 @@ record_values = st.fixed_dictionaries(
 )
 steps = st.lists(st.lists(record_values, min_size=1, max_size=8) | st.just("fold"), max_size=8)
 windows = st.tuples(st.none() | moments, st.none() | moments)
+detail = st.sampled_from([1, 3, 6, 1000])  # how many records make a unit detailed
 with_the_world = settings(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -67,13 +81,17 @@ def take_steps(world: World, tenant_id: UUID, chosen: list[Any]) -> list[ActionR
 
 
 @with_the_world
-@given(chosen=steps, asked=st.lists(windows, min_size=1, max_size=4))
+@given(chosen=steps, asked=st.lists(windows, min_size=1, max_size=4), detail_rows=detail)
 def test_statistics_of_any_window_equal_a_recomputation(
-    world: World, chosen: list[Any], asked: list[tuple[datetime | None, datetime | None]]
+    world: World,
+    chosen: list[Any],
+    asked: list[tuple[datetime | None, datetime | None]],
+    detail_rows: int,
 ) -> None:
     """Whatever is folded of it, and wherever the window cuts a month, day, hour or minute."""
     tenant = world.settle()
-    records = take_steps(world, tenant.tenant_id, chosen)
+    with patch.object(fold_module, "DETAIL_ROWS", detail_rows):
+        records = take_steps(world, tenant.tenant_id, chosen)
     for edges in asked:
         given = [edge for edge in edges if edge]
         since, until = (min(given), max(given)) if len(given) == 2 else edges
@@ -109,7 +127,10 @@ kinds_of_filter = st.fixed_dictionaries(
     wanted=kinds_of_filter,
     asked=windows,
     enough=st.sampled_from([1, 3, 100]),
-    sizes=st.sampled_from([{"SCAN_ROWS": 200}, {"SCAN_ROWS": 0, "DENSE": 0}]),  # as for few records, or for many
+    detail_rows=detail,
+    sizes=st.sampled_from(
+        [{"UNIT_ROWS": 500}, {"UNIT_ROWS": 0, "SCAN_ROWS": 0}]
+    ),  # as for few records, or for many
 )
 def test_the_map_leaves_out_no_record_that_matches(
     world: World,
@@ -117,11 +138,13 @@ def test_the_map_leaves_out_no_record_that_matches(
     wanted: dict[str, Any],
     asked: tuple[datetime | None, datetime | None],
     enough: int,
+    detail_rows: int,
     sizes: dict[str, int],
 ) -> None:
     """Windows are newest first and apart, and count all that match in them."""
     tenant_id = world.settle().tenant_id
-    records = take_steps(world, tenant_id, chosen)
+    with patch.object(fold_module, "DETAIL_ROWS", detail_rows):
+        records = take_steps(world, tenant_id, chosen)
     since, until = asked
     low = wanted.pop("min_execution_time_ms")
     matching = [
@@ -164,12 +187,20 @@ def test_the_map_leaves_out_no_record_that_matches(
 times = st.integers(0, END)
 
 
-@given(times, times, st.sampled_from(Grain), st.sampled_from(Grain))
-def test_a_cover_is_the_window_itself(a: int, b: int, one: Grain, other: Grain) -> None:
-    """No gap, no overlap, whole units; only its ends cut a unit, and no two of one end."""
-    finest, coarsest = sorted((one, other), key=list(Grain).index)
-    start, end = min(a, b), max(a, b)
-    parts = cover(start, end, finest=finest, coarsest=coarsest)
+@given(
+    times,
+    st.integers(0, 10**9) | st.integers(0, END),
+    st.sampled_from(Grain),
+    st.randoms(use_true_random=False),
+)
+def test_a_cover_is_the_window_itself(
+    start: int, length: int, coarsest: Grain, chance: random.Random
+) -> None:
+    """No gap, no overlap, whole units, none too coarse; the rest are edges."""
+    assume(coarsest is Grain.MONTH or length <= 10**9)
+    end = min(start + length, END)
+    detailed = {unit for unit in cut_units(start, end, coarsest) if chance.random() < 0.7}
+    parts = cover(start, end, detailed, coarsest=coarsest)
     pieces = sorted([(s.start, s.end) for s in parts.spans] + list(parts.edges))
     assert all(low < high for low, high in pieces)
     if start == end:
@@ -180,9 +211,12 @@ def test_a_cover_is_the_window_itself(a: int, b: int, one: Grain, other: Grain) 
     for span in parts.spans:
         assert floor(span.grain, span.start) == span.start
         assert floor(span.grain, span.end) == span.end
-    for low, high in parts.edges:
-        assert high <= following(finest, floor(finest, low))
-    assert len(parts.spans) <= 2 * len(Grain) - 1
+        assert list(Grain).index(span.grain) <= list(Grain).index(coarsest)
+    if coarsest is Grain.MONTH:
+        assert len(parts.spans) <= 2 * len(Grain) - 1
+        assert len(parts.edges) <= 2
+    if len(detailed) == len(set(cut_units(start, end, coarsest))):  # everything is kept finely
+        assert all(high - low < 2 * MINUTE_MS for low, high in parts.edges)
 
 
 @given(st.integers(0, END - 1), st.sampled_from(Grain))
@@ -197,6 +231,6 @@ def test_a_time_lies_within_its_unit(time: int, grain: Grain) -> None:
 
 def test_a_window_without_bounds_holds_all_of_time() -> None:
     """Which months alone can fill."""
-    parts = cover(*bounds(None, None))
+    parts = cover(*bounds(None, None), detailed=())
     assert [span.grain for span in parts.spans] == [Grain.MONTH]
     assert parts.edges == ()

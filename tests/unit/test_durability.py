@@ -181,7 +181,7 @@ def test_the_shippers_thread_syncs_at_its_interval(tmp_path: Path, disk: Disk) -
         publish=away,
         confirmed=set,
         learn=lambda: None,
-        settings=Settings(flush_interval_ms=1, spool_sync_interval_s=0.1),
+        settings=Settings(flush_interval_ms=1, flush_pause_ms=1, spool_sync_interval_s=0.1),
     )
     started = time.monotonic()
     for _ in range(100):

@@ -5,144 +5,45 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
-from app.config import Settings
-from app.errors import StoreUnavailable
 from app.pipeline import shipper as module
-from app.pipeline.shipper import Backoff, Shipper
+from app.pipeline.shipper import Backoff
 from app.spool import Spool
 from tests.support.forks import Fork, until
 from tests.support.samples import drain, events, metric, open_spool, recover
+from tests.support.shipping import Backend, Open, fill
 
 LONG_S = 10.0  # the bound of waits that should end at once
 
-
-@dataclass
-class World:
-    """A broker with a worker and a database behind it, and faults to switch on."""
-
-    broker_down: bool = False
-    database_down: bool = False
-    broker_loses: int = 0  # so many shipments vanish in the broker
-    refused: bytes | None = None  # the broker never takes a shipment with this record
-    published: list[UUID] = field(default_factory=list)
-    rows: list[bytes] = field(default_factory=list)
-    receipts: set[UUID] = field(default_factory=set)
-    asked: list[list[UUID]] = field(default_factory=list)
-    learned: int = 0
-
-    def publish(self, shipment_id: UUID, payloads: tuple[bytes, ...]) -> None:
-        """Take a shipment; the worker persists it at once, each only once."""
-        if self.broker_down or self.refused in payloads:
-            raise ConnectionError("no broker")
-        self.published.append(shipment_id)
-        if self.broker_loses > 0:
-            self.broker_loses -= 1
-        elif shipment_id not in self.receipts:
-            self.receipts.add(shipment_id)
-            self.rows += payloads
-
-    def confirmed(self, shipment_ids: list[UUID]) -> set[UUID]:
-        """Which shipments are persisted."""
-        if self.database_down:
-            raise StoreUnavailable
-        self.asked.append(shipment_ids)
-        return self.receipts & set(shipment_ids)
-
-    def learn(self) -> None:
-        """Count how often the platform is asked."""
-        if self.database_down:
-            raise StoreUnavailable
-        self.learned += 1
-
-
-@pytest.fixture(autouse=True)
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Milliseconds where production waits for seconds."""
-    for name, seconds in {
-        "CONFIRM_INTERVAL_S": 0.001,
-        "BACKOFF_FIRST_S": 0.005,
-        "BACKOFF_MAX_S": 0.02,
-    }.items():
-        monkeypatch.setattr(module, name, seconds)
-
-
-@pytest.fixture
-def world() -> World:
-    """A world in order."""
-    return World()
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    """A spool to ship."""
-    spool = open_spool(tmp_path)
-    yield spool
-    spool.close()
-
-
-Open = Callable[..., Shipper]
-
-
-@pytest.fixture
-def open_shipper(spool: Spool, world: World) -> Iterator[Open]:
-    """Makes shippers of the spool into the world; they are stopped at the end."""
-    made: list[Shipper] = []
-
-    def make(**values: float) -> Shipper:
-        usual = {"flush_interval_ms": 1, "confirm_timeout_s": 0.05, "batch_rows_max": 10}
-        shipper = Shipper(
-            spool,
-            publish=world.publish,
-            confirmed=world.confirmed,
-            learn=world.learn,
-            settings=Settings(**{**usual, **values}),
-        )
-        made.append(shipper)
-        return shipper
-
-    yield make
-    for shipper in made:
-        shipper.stop(grace_s=0)
-
-
-def fill(spool: Spool, count: int, start: int = 0) -> list[bytes]:
-    """Append records that can be told apart."""
-    payloads = [b"record %d" % number for number in range(start, start + count)]
-    for payload in payloads:
-        spool.append(payload)
-    return payloads
+pytestmark = pytest.mark.usefixtures("hasty")
 
 
 def test_every_record_arrives_once_and_in_order(
-    spool: Spool, world: World, open_shipper: Open
+    spool: Spool, backend: Backend, open_shipper: Open
 ) -> None:
     """And leaves the spool when it is confirmed."""
     sent = fill(spool, 95)
     assert open_shipper().flush(LONG_S)
-    assert world.rows == sent
-    assert len(world.published) == 10
+    assert backend.rows == sent
+    assert len(backend.published) == 10
     assert spool.status().bytes == 0
 
 
-def test_with_nothing_to_ship_nobody_is_bothered(world: World, open_shipper: Open) -> None:
+def test_with_nothing_to_ship_nobody_is_bothered(backend: Backend, open_shipper: Open) -> None:
     """No shipment, and no question about none."""
     assert open_shipper().flush(0)
-    assert world.published == []
-    assert world.asked == []
+    assert backend.published == []
+    assert backend.asked == []
 
 
 def test_with_the_broker_down_records_wait_on_disk(
-    spool: Spool, world: World, open_shipper: Open, caplog: pytest.LogCaptureFixture
+    spool: Spool, backend: Backend, open_shipper: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The outage is counted at each try and logged once; afterwards all arrive, once each."""
-    world.broker_down = True
+    backend.broker_down = True
     sent = fill(spool, 30)
     shipper = open_shipper()
     failed = metric("opsledger_shipments_total", outcome="failed")
@@ -150,112 +51,114 @@ def test_with_the_broker_down_records_wait_on_disk(
     assert spool.status().bytes > 0
     assert metric("opsledger_shipments_total", outcome="failed") >= failed + 2
     assert [event["event"] for event in events(caplog)] == ["broker away, records wait on disk"]
-    assert world.asked == []
-    world.broker_down = False
+    assert backend.asked == []
+    backend.broker_down = False
     assert shipper.flush(LONG_S)
-    assert sorted(world.rows) == sorted(sent)
+    assert sorted(backend.rows) == sorted(sent)
 
 
 def test_every_outage_is_logged(
-    spool: Spool, world: World, open_shipper: Open, caplog: pytest.LogCaptureFixture
+    spool: Spool, backend: Backend, open_shipper: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Not only the first of a process's life."""
     shipper = open_shipper()
     for number in range(2):
-        world.broker_down = True
+        backend.broker_down = True
         fill(spool, 1, start=number)
         assert not shipper.flush(0.02)
-        world.broker_down = False
+        backend.broker_down = False
         assert shipper.flush(LONG_S)
     assert len(events(caplog)) == 2
 
 
 def test_what_the_broker_loses_is_sent_again_under_the_same_id(
-    spool: Spool, world: World, open_shipper: Open
+    spool: Spool, backend: Backend, open_shipper: Open
 ) -> None:
     """Only a receipt ends a shipment, and the id makes repetition harmless."""
-    world.broker_loses = 3
+    backend.broker_loses = 3
     sent = fill(spool, 30)
     resent = metric("opsledger_shipments_total", outcome="resent")
     assert open_shipper().flush(LONG_S)
-    assert sorted(world.rows) == sorted(sent)
-    assert len(set(world.published)) == 3
-    assert len(world.published) >= 6
+    assert sorted(backend.rows) == sorted(sent)
+    assert len(set(backend.published)) == 3
+    assert len(backend.published) >= 6
     assert metric("opsledger_shipments_total", outcome="resent") >= resent + 3
 
 
 def test_each_time_a_shipment_is_sent_again_the_wait_doubles(
-    spool: Spool, world: World, open_shipper: Open
+    spool: Spool, backend: Backend, open_shipper: Open
 ) -> None:
     """A slow database is not buried under copies."""
-    world.broker_loses = 1_000_000
+    backend.broker_loses = 1_000_000
     fill(spool, 1)
     shipper = open_shipper(confirm_timeout_s=0.02)
     started = time.monotonic()
     assert not shipper.flush(0.5)
     elapsed = time.monotonic() - started
     # 0.02 + 0.04 + 0.08 + ... : the n-th copy goes out after 0.02 * (2**(n-1) - 1) seconds
-    assert len(world.published) >= 2
-    assert 0.02 * (2 ** (len(world.published) - 1) - 1) <= elapsed
+    assert len(backend.published) >= 2
+    assert 0.02 * (2 ** (len(backend.published) - 1) - 1) <= elapsed
 
 
 def test_with_the_database_down_nothing_is_forgotten(
-    spool: Spool, world: World, open_shipper: Open, caplog: pytest.LogCaptureFixture
+    spool: Spool, backend: Backend, open_shipper: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Records wait for their receipts, and the outage is logged once."""
-    world.database_down = True
+    backend.database_down = True
     sent = fill(spool, 5)
     shipper = open_shipper(confirm_timeout_s=60)
     assert not shipper.flush(0.1)
     assert spool.pending
     assert spool.status().bytes > 0
     assert [event["event"] for event in events(caplog)] == ["database away, receipts wait"]
-    world.database_down = False
+    backend.database_down = False
     assert shipper.flush(LONG_S)
-    assert world.rows == sent
-    assert len(world.published) == 1
+    assert backend.rows == sent
+    assert len(backend.published) == 1
 
 
-def test_unconfirmed_shipments_are_bounded(spool: Spool, world: World, open_shipper: Open) -> None:
+def test_unconfirmed_shipments_are_bounded(
+    spool: Spool, backend: Backend, open_shipper: Open
+) -> None:
     """The rest stays in the spool until receipts come."""
-    world.database_down = True
+    backend.database_down = True
     fill(spool, 100)
     shipper = open_shipper(inflight_max=3, confirm_timeout_s=60)
     assert not shipper.flush(0.05)
-    assert len(world.published) == 3
-    world.database_down = False
+    assert len(backend.published) == 3
+    backend.database_down = False
     assert shipper.flush(LONG_S)
-    assert len(world.rows) == 100
+    assert len(backend.rows) == 100
 
 
 def test_a_receipt_of_somebody_elses_shipment_is_no_error(
-    spool: Spool, world: World, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, backend: Backend, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nor one that comes twice."""
     sent = fill(spool, 1)
     stranger = UUID(int=7)
     shipper = open_shipper()
-    answers = world.confirmed
+    answers = backend.confirmed
     monkeypatch.setattr(shipper, "_confirmed", lambda ids: answers(ids) | {stranger})
     assert shipper.flush(LONG_S)
-    assert world.rows == sent
+    assert backend.rows == sent
 
 
 def test_a_shipment_the_broker_never_takes_does_not_stop_the_others(
-    spool: Spool, world: World, open_shipper: Open
+    spool: Spool, backend: Backend, open_shipper: Open
 ) -> None:
     """It stays on disk, for whoever finds out why."""
     sent = fill(spool, 50)
-    world.refused = sent[15]
+    backend.refused = sent[15]
     shipper = open_shipper()
     assert not shipper.flush(1.0)
-    assert set(world.rows) == set(sent) - set(sent[10:20])
+    assert set(backend.rows) == set(sent) - set(sent[10:20])
     assert shipper.stop(grace_s=0) is False
     assert set(recover(spool.folder)) >= set(sent[10:20])
 
 
 def test_files_of_dead_processes_are_shipped_too(
-    spool: Spool, world: World, open_shipper: Open, caplog: pytest.LogCaptureFixture
+    spool: Spool, backend: Backend, open_shipper: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At the first step, and said so."""
     dead = open_spool(spool.folder)
@@ -263,63 +166,63 @@ def test_files_of_dead_processes_are_shipped_too(
     dead.after_fork()
     with caplog.at_level("INFO"):
         assert open_shipper().flush(LONG_S)
-    assert world.rows == sent
+    assert backend.rows == sent
     assert events(caplog)[0]["files"] == 1
 
 
-def test_the_platform_is_asked_now_and_then(world: World, open_shipper: Open) -> None:
+def test_the_platform_is_asked_now_and_then(backend: Backend, open_shipper: Open) -> None:
     """With the look for orphans, not with every step."""
     shipper = open_shipper()
     for _ in range(3):
         shipper.flush(0)
-    assert world.learned == 1
+    assert backend.learned == 1
 
 
-def test_random_faults_lose_nothing(spool: Spool, world: World, open_shipper: Open) -> None:
+def test_random_faults_lose_nothing(spool: Spool, backend: Backend, open_shipper: Open) -> None:
     """Broker and database come and go, shipments vanish, while records keep coming."""
     dice = random.Random(7)
     shipper = open_shipper(confirm_timeout_s=0.01)
     sent: list[bytes] = []
     for _ in range(100):
-        world.broker_down, world.database_down = dice.random() < 0.3, dice.random() < 0.3
-        world.broker_loses = dice.choice([0, 0, 1, 3])
+        backend.broker_down, backend.database_down = dice.random() < 0.3, dice.random() < 0.3
+        backend.broker_loses = dice.choice([0, 0, 1, 3])
         sent += fill(spool, dice.randint(0, 20), start=len(sent))
         shipper.flush(0.002)
-    world.broker_down = world.database_down = False
-    world.broker_loses = 0
+    backend.broker_down = backend.database_down = False
+    backend.broker_loses = 0
     assert shipper.flush(LONG_S)
-    assert sorted(world.rows) == sorted(sent)
+    assert sorted(backend.rows) == sorted(sent)
     assert spool.status().bytes == 0
 
 
-def test_a_new_record_wakes_the_thread(spool: Spool, world: World, open_shipper: Open) -> None:
+def test_a_new_record_wakes_the_thread(spool: Spool, backend: Backend, open_shipper: Open) -> None:
     """It starts with the first and is there for the second."""
     shipper = open_shipper()
     sent = fill(spool, 1)
     shipper.notify()
-    until(lambda: world.rows == sent)
+    until(lambda: backend.rows == sent)
     until(lambda: not spool.pending)
     sent += fill(spool, 1, start=1)
     shipper.notify()
-    until(lambda: world.rows == sent, timeout_s=module.ADOPT_INTERVAL_S / 2)
+    until(lambda: backend.rows == sent, timeout_s=module.ADOPT_INTERVAL_S / 2)
     assert sum(thread.name == "opsledger-shipper" for thread in threading.enumerate()) == 1
 
 
 def test_the_thread_waits_out_an_outage_without_being_notified(
-    spool: Spool, world: World, open_shipper: Open
+    spool: Spool, backend: Backend, open_shipper: Open
 ) -> None:
     """No further record is needed for the last one to arrive."""
-    world.broker_down = True
+    backend.broker_down = True
     sent = fill(spool, 1)
     open_shipper().notify()
     time.sleep(0.05)
-    world.broker_down = False
-    until(lambda: world.rows == sent)
+    backend.broker_down = False
+    until(lambda: backend.rows == sent)
 
 
 def test_the_thread_outlives_any_error(
     spool: Spool,
-    world: World,
+    backend: Backend,
     open_shipper: Open,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -337,12 +240,12 @@ def test_the_thread_outlives_any_error(
     monkeypatch.setattr(module, "ADOPT_INTERVAL_S", 0.01)
     sent = fill(spool, 1)
     open_shipper().notify()
-    until(lambda: world.rows == sent and next(failures, None) is None)
+    until(lambda: backend.rows == sent and next(failures, None) is None)
     assert "shipper step failed; it goes on" in [event["event"] for event in events(caplog)]
 
 
 def test_flushing_outlives_any_error(
-    spool: Spool, world: World, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, backend: Backend, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error at the end of a process must not keep it from letting go of its files."""
 
@@ -353,11 +256,11 @@ def test_flushing_outlives_any_error(
     sent = fill(spool, 1)
     shipper = open_shipper()
     assert shipper.stop(grace_s=LONG_S)
-    assert world.rows == sent
+    assert backend.rows == sent
 
 
 def test_a_thread_that_cannot_start_is_tried_again(
-    spool: Spool, world: World, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
+    spool: Spool, backend: Backend, open_shipper: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The process may be out of threads for a while only."""
     shipper = open_shipper()
@@ -371,24 +274,24 @@ def test_a_thread_that_cannot_start_is_tried_again(
         with pytest.raises(RuntimeError, match="new thread"):
             shipper.notify()
     shipper.notify()
-    until(lambda: world.rows == sent)
+    until(lambda: backend.rows == sent)
 
 
-def test_stopping_ships_what_is_left(spool: Spool, world: World, open_shipper: Open) -> None:
+def test_stopping_ships_what_is_left(spool: Spool, backend: Backend, open_shipper: Open) -> None:
     """Within the grace period; the thread is gone afterwards."""
     shipper = open_shipper()
     shipper.notify()
     sent = fill(spool, 30)
     assert shipper.stop()
-    assert sorted(world.rows) == sorted(sent)
+    assert sorted(backend.rows) == sorted(sent)
     assert "opsledger-shipper" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_what_cannot_be_shipped_in_time_stays_on_disk_for_the_next_process(
-    spool: Spool, world: World, open_shipper: Open, caplog: pytest.LogCaptureFixture
+    spool: Spool, backend: Backend, open_shipper: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Stopping says so and lets go of the files."""
-    world.broker_down = True
+    backend.broker_down = True
     sent = fill(spool, 30)
     shipper = open_shipper(flush_grace_s=0.05)
     shipper.notify()
@@ -401,7 +304,7 @@ def test_what_cannot_be_shipped_in_time_stays_on_disk_for_the_next_process(
 
 
 def test_a_record_after_the_end_stays_on_disk(
-    spool: Spool, world: World, open_shipper: Open
+    spool: Spool, backend: Backend, open_shipper: Open
 ) -> None:
     """A last word at exit is kept for the next process."""
     shipper = open_shipper()
@@ -410,27 +313,27 @@ def test_a_record_after_the_end_stays_on_disk(
     fill(spool, 1)
     shipper.notify()
     spool.close()
-    assert world.rows == []
+    assert backend.rows == []
     assert len(recover(spool.folder)) == 1
 
 
 def test_a_forked_child_ships_its_own_records_and_not_its_parents(
-    spool: Spool, world: World, open_shipper: Open
+    spool: Spool, backend: Backend, open_shipper: Open
 ) -> None:
     """With a thread of its own; what is in flight is the parent's business."""
-    world.broker_loses = 1
+    backend.broker_loses = 1
     mine = fill(spool, 1)
     shipper = open_shipper(confirm_timeout_s=60)
     shipper.notify()
-    until(lambda: world.published)
+    until(lambda: backend.published)
 
     def child(pipe: int) -> None:
-        world.asked.clear()
+        backend.asked.clear()
         theirs = fill(spool, 1, start=1)
         shipper.notify()
         until(lambda: not spool.pending)
-        told = {"rows": [row.decode() for row in world.rows], "pending": spool.pending}
-        told["shipments"] = len({shipment for asked in world.asked for shipment in asked})
+        told = {"rows": [row.decode() for row in backend.rows], "pending": spool.pending}
+        told["shipments"] = len({shipment for asked in backend.asked for shipment in asked})
         told["mine"] = [row.decode() for row in theirs]
         os.write(pipe, json.dumps(told).encode())
         assert shipper.stop()

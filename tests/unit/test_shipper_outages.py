@@ -33,7 +33,7 @@ class Broker:
 
 
 def ship(spool: Spool, broker: Broker, confirmed: Confirm, confirm_timeout_s: float) -> Shipper:
-    settings = Settings(flush_interval_ms=1, confirm_timeout_s=confirm_timeout_s)
+    settings = Settings(flush_interval_ms=1, flush_pause_ms=1, confirm_timeout_s=confirm_timeout_s)
     return Shipper(
         spool, publish=broker.publish, confirmed=confirmed, learn=lambda: None, settings=settings
     )

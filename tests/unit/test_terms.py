@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from app import AuditService, log_action
-from app.capture.recorder import Recorder
+from app import ActionLogger, AuditService, log_action
+from app.capture import recorder as module
+from app.capture.recorder import Recorder, set_process_recorder
 from app.domain.records import Kind, Record
 from app.errors import (
     InvalidRecord,
@@ -25,6 +26,7 @@ from tests.support.samples import (
     TENANT,
     action_values,
     audit_values,
+    events,
     metric,
     open_spool,
     recover_records,
@@ -208,6 +210,64 @@ def test_a_service_has_terms_of_its_own_and_a_call_may_change_them(open_recorder
     service.log_update(before={"a": 1}, after={"a": 2}, timeout_s=1.0, **where)
     service.log_delete(data={"a": 2}, wait=False, **where)
     assert waiter.timeouts == [2.0, 1.0]
+
+
+@pytest.fixture
+def open_process_recorder(open_recorder: Open, monkeypatch: pytest.MonkeyPatch) -> Open:
+    """The same, serving ActionLogger too."""
+    monkeypatch.setattr(module, "_process_recorder", None)
+
+    def make(**options: Any) -> tuple[Recorder, Waiter]:
+        recorder, waiter = open_recorder(**options)
+        set_process_recorder(recorder)
+        return recorder, waiter
+
+    return make
+
+
+def test_a_block_on_terms_waits_at_its_end(open_process_recorder: Open) -> None:
+    """Once the provider answered, since only then there is a record."""
+    recorder, waiter = open_process_recorder()
+    with ActionLogger(TENANT, "crm_get", "hubspot", wait=True, timeout_s=0.5) as action:
+        assert waiter.timeouts == []
+    assert waiter.timeouts == [0.5]
+    assert action.record_id is not None
+    assert not recorder.spool.pending
+
+
+@pytest.mark.parametrize(
+    ("options", "terms", "error"),
+    [
+        ({"confirms": False}, {"wait": True}, NotYetCommitted),
+        (ROOMLESS, {"on_full": "raise"}, SpoolFull),
+    ],
+)
+def test_terms_that_are_not_met_end_the_block_unless_it_ended_by_itself(
+    open_process_recorder: Open,
+    caplog: pytest.LogCaptureFixture,
+    options: dict[str, Any],
+    terms: dict[str, Any],
+    error: type[Exception],
+) -> None:
+    """The provider's own exception matters more; then the log says what came of the record."""
+    open_process_recorder(**options)
+    with pytest.raises(error), ActionLogger(TENANT, "crm_get", "hubspot", **terms):
+        pass
+    with pytest.raises(KeyError), ActionLogger(TENANT, "crm_get", "hubspot", **terms):
+        raise KeyError("id")
+    said = [event for event in events(caplog) if "as asked" in event["event"]]
+    assert [error.__name__ in event["exception"] for event in said] == [True]
+
+
+def test_a_mistake_in_the_terms_is_told_before_the_provider_is_called(
+    open_process_recorder: Open,
+) -> None:
+    """As with every other argument of the block."""
+    open_process_recorder()
+    for terms, error in (({"on_full": "explode"}, ValueError), ({"hurry": True}, TypeError)):
+        wrong: dict[str, Any] = terms
+        with pytest.raises(error), ActionLogger(TENANT, "crm_get", "hubspot", **wrong):
+            pytest.fail("the provider was called")
 
 
 def test_within_a_request_a_record_on_terms_is_kept_at_once(

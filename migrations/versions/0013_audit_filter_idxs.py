@@ -9,8 +9,8 @@ attached; what a try that failed has left is made anew by the next.
 from alembic import context, op
 from sqlalchemy import text
 
-revision = "0012_audit_filter_idxs"
-down_revision = "0011_rollups"
+revision = "0013_audit_filter_idxs"
+down_revision = "0012_rollups"
 branch_labels = None
 depends_on = None
 

@@ -1,14 +1,15 @@
 """Rollups: what the records of each minute, hour, day and month add up to, folded from summaries.
 
 One row for each unit of time, with its cells packed: a row for each cell of a minute would be as
-much as the records themselves. Numbers stand for the names of cells; they are beside the packed
-bytes too, so that a unit which lacks a cell need not be read.
+much as the records themselves. A unit of few records has no finer units either: it is not detailed,
+and who needs a part of it reads the records. Numbers stand for the names of cells; they are beside
+the packed bytes too, so that a unit which lacks a cell need not be read.
 """
 
 from alembic import op
 
-revision = "0011_rollups"
-down_revision = "0010_dead_letters_retry"
+revision = "0012_rollups"
+down_revision = "0011_task_runs"
 branch_labels = None
 depends_on = None
 
@@ -31,6 +32,7 @@ def upgrade() -> None:
             tenant_id uuid NOT NULL,
             grain varchar(6) NOT NULL,
             start timestamptz NOT NULL,
+            detailed boolean NOT NULL,
             numbers integer[] NOT NULL,
             cells bytea NOT NULL,
             histograms bytea NOT NULL,
@@ -41,6 +43,7 @@ def upgrade() -> None:
             tenant_id uuid NOT NULL,
             grain varchar(6) NOT NULL,
             start timestamptz NOT NULL,
+            detailed boolean NOT NULL,
             numbers integer[] NOT NULL,
             cells bytea NOT NULL,
             CONSTRAINT audit_rollups_pkey PRIMARY KEY (tenant_id, grain, start)
