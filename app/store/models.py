@@ -137,6 +137,15 @@ class ActionLogRow(Base):
             "operation_id",
             postgresql_where=text("operation_id IS NOT NULL"),
         ),
+        Index(
+            "action_logs_trouble_idx",
+            "tenant_id",
+            "status",
+            "execution_time_ms",
+            "provider_name",
+            "action_type",
+            postgresql_where=text("status <> 'success' OR execution_time_ms >= 1000"),
+        ),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 

@@ -23,8 +23,8 @@ from .rollup_map import Window
 
 # If every twentieth row matches, a page of 100 is among so many; reading them takes about 1 ms.
 GLANCE_ROWS = 2000
-LOOK_ROWS = 16_000  # where a glance found some, a longer look at so many costs less than a map
-LOOK_MARGIN = 1.5  # as matches lie unevenly
+LOOK_ROWS = 24_000  # where a glance found some, a longer look at so many costs less than a map
+LOOK_MARGIN = 1.25  # as matches lie unevenly
 WIDE_ROWS = 1000  # a window of more rows is read from its end on, until the page is full
 # Planning takes about 0.07 ms for each partition, and most pages are full after the first weeks.
 WEEKS_AT_ONCE = (2, 12)

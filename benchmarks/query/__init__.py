@@ -23,12 +23,13 @@ from tests.support.product import Product
 
 from .client import Client
 from .lists import ACTIONS, LIMIT, Probe, action_lists, audit_lists
-from .load import connect, index_bytes, load, make_tenants
+from .load import burst, connect, index_bytes, load, make_tenants
 from .rivals import auditlog_query, make_auditlog, make_naive, naive_query
 
 ROWS = 1_000_000
 SMOKE_ROWS = 20_000
 ROUNDS = 50
+BURSTS, SMOKE_BURSTS = 15, 1
 RIVAL_S_MAX = 3.0  # for the rounds of one list on a rival; at least one is made
 DEEP_PAGE = 10_000
 TRIVIAL = f"{ACTIONS}/00000000-0000-4000-8000-000000000000"  # no id of ours: 404 without a look
@@ -50,6 +51,7 @@ def run(smoke: bool, rows: int | None = None) -> Figures:
             figures |= _endpoints(client, plain, tenants[0], rounds)
             probes = [*action_lists(_newest(plain, tenants[0])), *audit_lists()]
             figures |= _lists(client, probes, rounds)
+        figures |= burst(bench, tenants, SMOKE_BURSTS if smoke else BURSTS)
         figures |= _sql(bench, plain, probes, tenants[0], rounds, rivals=not smoke)
         plain.close()
     return figures
