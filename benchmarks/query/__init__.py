@@ -51,9 +51,9 @@ def run(smoke: bool, rows: int | None = None) -> Figures:
             figures |= _endpoints(client, plain, tenants[0], rounds)
             probes = [*action_lists(_newest(plain, tenants[0])), *audit_lists()]
             figures |= _lists(client, probes, rounds)
-        figures |= burst(bench, tenants, SMOKE_BURSTS if smoke else BURSTS)
         figures |= _sql(bench, plain, probes, tenants[0], rounds, rivals=not smoke)
         plain.close()
+        figures |= burst(bench, tenants, SMOKE_BURSTS if smoke else BURSTS)
     return figures
 
 
