@@ -4,10 +4,12 @@ Hides names, units, defaults and parsing; a Settings object is always complete a
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -18,11 +20,15 @@ class InvalidSetting(ValueError):
     """A setting has a value it cannot take."""
 
     def __init__(self, name: str, value: str, rule: str) -> None:
-        super().__init__(f"{name}={value!r} is not valid: {rule}")
+        shown = re.sub(r"//[^/;]*@", "//***@", value)  # this ends in a log
+        super().__init__(f"{name}={shown!r} is not valid: {rule}")
 
 
 SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+REDIS_SCHEMES = ("redis", "rediss", "sentinel")
+RABBITMQ_SCHEMES = ("amqp", "amqps")
+CLUSTER_SCHEMES = ("sentinel", *RABBITMQ_SCHEMES)  # several servers that stand for one
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
@@ -95,6 +101,29 @@ def _seconds_or_none(text: str) -> float:
     return number
 
 
+def _broker_url(*schemes: str) -> Callable[[str], str]:
+    """Reads the URL of a broker, or those of the servers of one, parted by semicolons."""
+
+    def read(text: str) -> str:
+        urls = [_split(url) for url in text.split(";")]
+        if any(scheme not in schemes or not host for scheme, host in urls):
+            raise ValueError(f"starts with {':// or '.join(schemes)}://, and names a host")
+        if len(urls) > 1 and urls[0][0] not in CLUSTER_SCHEMES:
+            raise ValueError(f"only {', '.join(CLUSTER_SCHEMES)} take several servers")
+        if len({scheme for scheme, _ in urls}) > 1:
+            raise ValueError("all servers have the same scheme")
+        return text
+
+    return read
+
+
+def _split(url: str) -> tuple[str, str | None]:
+    """Scheme and host of a URL; raises ValueError for a port that is none."""
+    parts = urlsplit(url)
+    _ = parts.port
+    return parts.scheme, parts.hostname
+
+
 def _setting(
     name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
 ) -> Any:
@@ -138,7 +167,31 @@ class Settings:
         "Runs the migrations and owns the tables (opsledger_owner). Empty: DATABASE_URL.",
     )
     redis_url: str = _setting(
-        "REDIS_URL", "redis://127.0.0.1:6379/0", "URL", "The broker: Valkey or Redis."
+        "REDIS_URL",
+        "redis://127.0.0.1:6379/0",
+        "URL",
+        "The broker, Valkey or Redis: redis://, rediss:// (TLS), or sentinel://a;sentinel://b.",
+        _broker_url(*REDIS_SCHEMES),
+    )
+    broker_url: str = _setting(
+        "OPSLEDGER_BROKER_URL",
+        "",
+        "URL",
+        "The broker, if it is RabbitMQ: amqp:// or amqps://, several nodes parted by semicolons."
+        " Empty: that of REDIS_URL.",
+        _broker_url(*RABBITMQ_SCHEMES, *REDIS_SCHEMES),
+    )
+    sentinel_master: str = _setting(
+        "OPSLEDGER_SENTINEL_MASTER",
+        "mymaster",
+        "name",
+        "What the Sentinels call the master; the name that their sample configuration has.",
+    )
+    sentinel_password: str = _setting(
+        "OPSLEDGER_SENTINEL_PASSWORD",
+        "",
+        "secret",
+        "Of the Sentinels themselves; that of master and replicas stands in the URL. Empty: none.",
     )
     data_dir: Path = _setting(
         "OPSLEDGER_DATA_DIR",
@@ -266,6 +319,13 @@ class Settings:
         10.0,
         "s",
         "Longest statement of the query API; a longer one is ended and answered with 503.",
+        _seconds,
+    )
+    search_budget_s: float = _setting(
+        "OPSLEDGER_SEARCH_BUDGET_S",
+        1.0,
+        "s",
+        "How long a search by content looks before it answers with what it found and a link on.",
         _seconds,
     )
     request_bytes_max: int = _setting(

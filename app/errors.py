@@ -41,6 +41,21 @@ class NotFound(OpsledgerError):
     """There is nothing here that this key may see."""
 
 
+class CursorTooOld(OpsledgerError):
+    """Records that follow this cursor have left the hot store; the Link header leads past them.
+
+    Args:
+        resume: the cursor to go on from.
+    """
+
+    def __init__(self, resume: str) -> None:
+        super().__init__(
+            "Records that follow this cursor have left the hot store; to go on past them, follow"
+            f" the Link header (after={resume})"
+        )
+        self.resume = resume
+
+
 class Unauthenticated(OpsledgerError):
     """An API key is needed: send it as the header X-API-Key."""
 

@@ -23,6 +23,8 @@ METRICS: dict[str, str] = {
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
     "opsledger_read_fallbacks_total": "Queries that the primary answered, as the replica of"
     " DATABASE_READ_URL was away.",
+    "opsledger_dead_letters": "Dead letters that wait to be retried or dropped, as of the last"
+    " minute. Alert on any.",
     "opsledger_task_runs_total": "Messages of periodic tasks, by task and outcome: done, skipped"
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
@@ -41,6 +43,7 @@ INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
+DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")

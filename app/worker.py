@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 
 import redis
 from celery import Celery
-from kombu import Connection, Exchange, Queue
-from kombu.exceptions import OperationalError
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from kombu import Exchange, Queue
+
+from .broker import Broker
+from .rabbitmq import SHIPMENT_SERIALIZER, ConfirmedLink
 
 PERSIST_QUEUE = "opsledger.persist"
 MAINTENANCE_QUEUE = "opsledger.maintenance"
@@ -21,45 +21,47 @@ PERSIST_TASK = "opsledger.persist_shipment"
 PARTITIONS_TASK = "opsledger.ensure_partitions"
 PRUNE_TASK = "opsledger.prune_shipments"
 FOLD_TASK = "opsledger.fold_summaries"
+DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 
 # How often beat asks for each, in seconds; the heartbeat's period is a setting.
-PERIODS_S = {PARTITIONS_TASK: 3600.0, PRUNE_TASK: 3600.0, FOLD_TASK: 1.0}
+PERIODS_S = {
+    PARTITIONS_TASK: 3600.0,
+    PRUNE_TASK: 3600.0,
+    DEAD_LETTERS_TASK: 60.0,
+    FOLD_TASK: 1.0,
+}
 
-# An exchange and a key of their own: under a shared key each message would go to both queues.
-QUEUES = [
-    Queue(name, Exchange(name, type="direct"), routing_key=name)
-    for name in (PERSIST_QUEUE, MAINTENANCE_QUEUE)
-]
-
-REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 EPOCH_KEY = "opsledger:epoch"
 PARCEL_SECONDS = 3600  # far longer than a spool waits before it sends again
 
-VISIBILITY_TIMEOUT_S = 60  # a killed worker's message is delivered again after this
+
+def queues(broker: Broker) -> list[Queue]:
+    """The queues as they are declared at a broker."""
+    # An exchange and a key of their own: under a shared key each message would go to both queues.
+    return [
+        Queue(
+            name,
+            Exchange(name, type="direct"),
+            routing_key=name,
+            queue_arguments=broker.queue_arguments,
+        )
+        for name in (PERSIST_QUEUE, MAINTENANCE_QUEUE)
+    ]
 
 
-def transport_options(timeout_s: float) -> dict[str, Any]:
-    """Options of the Redis transport for a socket that waits at most `timeout_s` seconds."""
-    return {
-        "visibility_timeout": VISIBILITY_TIMEOUT_S,
-        "socket_timeout": timeout_s,
-        "socket_connect_timeout": timeout_s,
-        "socket_keepalive": True,
-        "max_retries": 0,
-    }
-
-
-def create_producer(broker_url: str, timeout_s: float) -> Celery:
+def create_producer(broker: Broker, timeout_s: float) -> Celery:
     """A Celery app that only sends: a dead or frozen broker costs a publish at most `timeout_s`."""
-    producer = Celery("opsledger", broker=broker_url, set_as_current=False)
+    producer = Celery("opsledger", broker=broker.url, set_as_current=False)
     producer.conf.update(
-        task_queues=QUEUES,
+        task_queues=queues(broker),
         task_create_missing_queues=False,
         task_ignore_result=True,
         task_publish_retry=False,
-        broker_transport_options=transport_options(timeout_s),
+        broker_transport_options=broker.transport_options(timeout_s),
         broker_connection_timeout=timeout_s,
+        broker_use_ssl=broker.tls,
+        broker_heartbeat=0,  # nobody would send it while there is nothing to ship
     )
     return producer
 
@@ -68,19 +70,11 @@ class Parcels:
     """Where the bytes of shipments wait: in a key of their own at Redis, so that the message
     carries an id alone; a message is encoded several times on its way, a key is not.
 
-    Other brokers get them inside the message.
+    RabbitMQ gets them inside the message.
     """
 
-    def __init__(self, broker_url: str, timeout_s: float) -> None:
-        self._redis: redis.Redis | None = None
-        if broker_url.startswith(REDIS_SCHEMES):
-            self._redis = redis.Redis.from_url(
-                broker_url,
-                socket_timeout=timeout_s,
-                socket_connect_timeout=timeout_s,
-                socket_keepalive=True,
-                retry=Retry(NoBackoff(), 0),
-            )
+    def __init__(self, broker: Broker, timeout_s: float) -> None:
+        self._redis = broker.open_store(timeout_s)
 
     def put(self, shipment_id: UUID, body: bytes) -> tuple[bytes | None, bytes | None]:
         """Leave a shipment's bytes; returns what the message has to carry, and the broker's epoch.
@@ -118,9 +112,10 @@ class Parcels:
 class Dispatcher:
     """Sends shipments to the broker."""
 
-    def __init__(self, broker_url: str, timeout_s: float) -> None:
-        self._producer = create_producer(broker_url, timeout_s)
-        self._parcels = Parcels(broker_url, timeout_s)
+    def __init__(self, broker: Broker, timeout_s: float) -> None:
+        self._producer = create_producer(broker, timeout_s)
+        self._parcels = Parcels(broker, timeout_s)
+        self._link = ConfirmedLink(self._producer, timeout_s) if broker.is_rabbitmq else None
 
     def send(self, shipment_id: UUID, body: bytes) -> bytes | None:
         """Enqueue one shipment; returns the broker's epoch, if it has one.
@@ -128,8 +123,20 @@ class Dispatcher:
         Raises:
             redis.RedisError: the broker did not take it.
             kombu.exceptions.OperationalError: likewise.
+            OSError: likewise, RabbitMQ.
+            amqp.AMQPError: likewise, RabbitMQ.
         """
         carried, epoch = self._parcels.put(shipment_id, body)
+        if self._link is None:
+            self._send(shipment_id, carried)
+        else:
+            with self._link.producer() as producer:
+                # Mandatory: RabbitMQ also confirms what no queue took.
+                options = {"serializer": SHIPMENT_SERIALIZER, "mandatory": True}
+                self._send(shipment_id, carried, producer=producer, **options)
+        return epoch
+
+    def _send(self, shipment_id: UUID, carried: bytes | None, **options: Any) -> None:
         self._producer.send_task(
             PERSIST_TASK,
             args=(str(shipment_id), carried),
@@ -139,22 +146,9 @@ class Dispatcher:
             ignore_result=True,
             argsrepr=str(shipment_id),  # Celery would spend a third of its time on a repr
             kwargsrepr="",
+            **options,
         )
-        return epoch
 
 
 def _parcel_key(shipment_id: UUID) -> str:
     return f"opsledger:shipment:{shipment_id}"
-
-
-def broker_answers(broker_url: str, timeout_s: float = 1.0) -> bool:
-    """Whether the broker can be reached within `timeout_s` seconds."""
-    options = transport_options(timeout_s)
-    with Connection(broker_url, transport_options=options, connect_timeout=timeout_s) as link:
-        try:
-            # Not the default interval: two seconds of sleep are too long for a health check.
-            link.ensure_connection(max_retries=1, interval_start=0)
-            link.default_channel  # noqa: B018 - opening a channel speaks with the broker
-        except (OperationalError, *link.connection_errors, *link.channel_errors):  # type: ignore[misc]
-            return False
-    return True

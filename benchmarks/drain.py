@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
+from app.broker import Broker
 from app.dev import process
 from app.domain.codec import encode
 from app.store.session import Database
@@ -43,7 +44,7 @@ def run(smoke: bool) -> dict[str, float]:
 
 def _drain(bench: Bench, shipments: int, tenants: list[UUID]) -> float:
     """Put shipments into the queue, then start the workers, then wait until all is committed."""
-    dispatcher = Dispatcher(bench.broker.url, 5.0)
+    dispatcher = Dispatcher(Broker(bench.broker.url), 5.0)
     before = _rows(bench)
     for _ in range(shipments):
         rows = (encode(action(tenants[i % len(tenants)])) for i in range(SHIPMENT_ROWS))

@@ -21,7 +21,7 @@ WARM_UP_CALLS = 20  # they fill caches and pools
 
 def run(smoke: bool) -> dict[str, float]:
     """Milliseconds per call with the broker well and in each state, and ratios and differences."""
-    rounds, calls = (1, 20) if smoke else (5, 200)
+    rounds, calls = (1, 20) if smoke else (10, 100)
     well: dict[str, list[float]] = {state: [] for state in STATES}
     ill: dict[str, list[float]] = {state: [] for state in STATES}
     with servers() as bench, linked(lambda: bench.broker.port) as link:

@@ -14,10 +14,14 @@ from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from app.dev import EmbeddedBroker, EmbeddedPostgres
+from app.dev import EmbeddedPostgres
 from app.domain.records import ActionRecord, ActionStatus
 
+from .rabbitmq import RabbitMQ
+from .valkey import Valkey
+
 ROOT = Path(__file__).parents[1]
+BROKERS: dict[str, type[Valkey] | type[RabbitMQ]] = {"valkey": Valkey, "rabbitmq": RabbitMQ}
 
 
 @dataclass(frozen=True)
@@ -26,22 +30,22 @@ class Bench:
 
     folder: Path
     postgres: EmbeddedPostgres
-    broker: EmbeddedBroker
+    broker: Valkey | RabbitMQ
     env: dict[str, str]
 
 
 @contextmanager
-def servers() -> Iterator[Bench]:
+def servers(broker_name: str = "valkey") -> Iterator[Bench]:
     """A migrated Postgres and a broker, in a folder that is removed."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as name,
         EmbeddedPostgres(Path(name) / "postgres") as postgres,
-        EmbeddedBroker(Path(name) / "broker") as broker,
+        BROKERS[broker_name](Path(name) / "broker") as broker,
     ):
         env = {
             **os.environ,
             **postgres.urls(),
-            "REDIS_URL": broker.url,
+            **broker.env,
             "OPSLEDGER_DATA_DIR": str(Path(name) / "data"),
             "OPSLEDGER_DEMO": "1",
             "OPSLEDGER_HOST": "127.0.0.1",

@@ -4,16 +4,18 @@ A migration that cannot have its lock within a second fails and may be run again
 queue behind a long transaction with every query of the platform queued behind it.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from alembic import context
 from flask import current_app
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
 LOCK_TIMEOUT = "1s"
 STATEMENT_TIMEOUT = "60s"
 ADVISORY_LOCK = 7_033_187_164  # any fixed number: "Opsledger migrations"
+TRY_AGAIN_S = 0.1
 
 database = current_app.extensions["migrate"].db
 settings = current_app.extensions["opsledger"].settings
@@ -43,6 +45,18 @@ def limit_waits(execute: Callable[[str], object]) -> None:
     execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
 
 
+def wait_for_others(connection: Connection) -> None:
+    """Take the lock of the one runner, in tries that end.
+
+    Who waits inside of pg_advisory_lock() has a snapshot, and CREATE INDEX CONCURRENTLY of the
+    runner at work waits for snapshots: the two would wait for each other.
+    """
+    tried = text("SELECT pg_try_advisory_lock(:key)")
+    while not connection.execute(tried, {"key": ADVISORY_LOCK}).scalar_one():
+        connection.rollback()
+        time.sleep(TRY_AGAIN_S)
+
+
 def run_offline() -> None:
     """Print the SQL, for review and for the linter."""
     configure(
@@ -60,7 +74,7 @@ def run_online() -> None:
     engine = create_engine(settings.url_of("owner"))
     try:
         with engine.connect() as connection:
-            connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": ADVISORY_LOCK})
+            wait_for_others(connection)
             limit_waits(lambda statement: connection.execute(text(statement)))
             connection.commit()
             configure(connection=connection)

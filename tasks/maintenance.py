@@ -5,9 +5,16 @@ from datetime import UTC, datetime
 from celery import shared_task
 
 from app.pipeline.folding import fold_waiting
-from app.pipeline.maintenance import ensure_partitions, prune_receipts
+from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
 from app.pipeline.periodic import once_a_period
-from app.worker import FOLD_TASK, HEARTBEAT_TASK, PARTITIONS_TASK, PERIODS_S, PRUNE_TASK
+from app.worker import (
+    DEAD_LETTERS_TASK,
+    FOLD_TASK,
+    HEARTBEAT_TASK,
+    PARTITIONS_TASK,
+    PERIODS_S,
+    PRUNE_TASK,
+)
 
 from .runtime import runtime
 
@@ -29,6 +36,13 @@ def prune_shipments() -> None:
     """Delete receipts that no spool can still ask for."""
     database = runtime().maintenance_database
     once_a_period(database, PRUNE_TASK, PERIODS_S[PRUNE_TASK], lambda: prune_receipts(database))
+
+
+@shared_task(name=DEAD_LETTERS_TASK)
+def look_for_dead_letters() -> None:
+    """Remind of dead letters until they are retried or dropped."""
+    database, period_s = runtime().maintenance_database, PERIODS_S[DEAD_LETTERS_TASK]
+    once_a_period(database, DEAD_LETTERS_TASK, period_s, lambda: watch_dead_letters(database))
 
 
 @shared_task(name=HEARTBEAT_TASK)

@@ -2,6 +2,7 @@
 
 from functools import cached_property, lru_cache
 
+from app.broker import broker_of
 from app.config import Settings, load_settings
 from app.pipeline.persist import Persister
 from app.pipeline.shipper import Shipper
@@ -39,7 +40,7 @@ class Runtime:
     @cached_property
     def parcels(self) -> Parcels:
         """The bytes of the shipments that tasks name."""
-        return Parcels(self.settings.redis_url, PARCEL_TIMEOUT_S)
+        return Parcels(broker_of(self.settings), PARCEL_TIMEOUT_S)
 
     @cached_property
     def shipper(self) -> Shipper:

@@ -8,11 +8,11 @@ import flask
 from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import ActionFilter
-from ..domain.logs import ActionLog
+from ..domain.logs import ActionLog, ActionLogSummary
 from ..errors import NotFound
 from ..store.action_logs import ActionLogRepository
 from .identifiers import path_uuid
-from .paging import Paging
+from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
 from .rendering import respond_list
 from .schemas import (
@@ -29,9 +29,9 @@ blueprint = Blueprint("action logs", __name__, description="Provider operations 
 @blueprint.route("/logs/actions")
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(ActionQuery, location="query")
-@blueprint.response(200, ActionLogSummarySchema(many=True))
-def list_actions(query: dict[str, Any]) -> flask.Response:
-    """List action logs, newest first.
+@blueprint.response(200, ActionLogSummarySchema(many=True), headers=LIST_HEADERS)
+def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
+    """List action logs, newest first, or tail them in commit order.
 
     Values of one filter are alternatives; all filters must match. The Link header leads on.
     """
@@ -43,12 +43,12 @@ def list_actions(query: dict[str, Any]) -> flask.Response:
         until=query.get("until"),
         min_execution_time_ms=query.get("min_execution_time_ms"),
         operation_id=query.get("operation_id"),
+        q=query.get("q"),
+        paths=paths_of(query),
     )
-    with reading(snapshot=True) as (session, tenant_id):
-        paging = Paging(query, filters, f"actions {tenant_id}")
-        rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
-    shown, headers = paging.respond(rows)
-    return respond_list(shown, headers)
+    with reading(snapshot=needs_snapshot(query, filters)) as (session, tenant_id):
+        log = ActionLogRepository(session, tenant_id)
+        return answer(log, query, filters, f"actions {tenant_id}")
 
 
 @blueprint.route("/logs/actions/<action_id>")

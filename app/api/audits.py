@@ -2,35 +2,30 @@
 
 from typing import Any
 
-import flask
-
 from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import AuditFilter
-from ..domain.logs import AuditLog
+from ..domain.logs import AuditLog, AuditLogSummary
 from ..domain.records import NAME_CHARS_MAX
 from ..errors import NotFound
 from ..store.audit_logs import AuditLogRepository
 from .identifiers import path_text, path_uuid
-from .paging import Paging
+from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
-from .rendering import respond_list
 from .schemas import AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .service import reading
 
 blueprint = Blueprint("audit logs", __name__, description="System changes on record.")
 
 
-FILTER_FIELDS = frozenset(AuditFilter.__slots__)
-
-
 @blueprint.route("/logs/audits")
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(AuditQuery, location="query")
-@blueprint.response(200, AuditLogSummarySchema(many=True))
-def list_audits(query: dict[str, Any]) -> flask.Response:
-    """List audit logs, newest first. The Link header leads on."""
-    return _page(query, AuditFilter(**{k: v for k, v in query.items() if k in FILTER_FIELDS}))
+@blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
+def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
+    """List audit logs, newest first, or tail them in commit order. The Link header leads on."""
+    chosen = {name: value for name, value in query.items() if name in FILTER_FIELDS}
+    return _page(query, AuditFilter(**chosen, paths=paths_of(query)))
 
 
 @blueprint.route("/logs/audits/<audit_id>")
@@ -53,7 +48,7 @@ def get_audit(audit_id: str) -> AuditLog:
 @blueprint.response(200, AuditLogSummarySchema(many=True))
 def list_resource_trail(
     query: dict[str, Any], resource_type: str, resource_id: str
-) -> flask.Response:
+) -> Answer[AuditLogSummary]:
     """List all changes of one resource, newest first; its id may contain slashes."""
     filters = AuditFilter(
         resource_type=path_text("resource_type", resource_type, NAME_CHARS_MAX),
@@ -62,9 +57,9 @@ def list_resource_trail(
     return _page(query, filters)
 
 
-def _page(query: dict[str, Any], filters: AuditFilter) -> flask.Response:
-    with reading(snapshot=True) as (session, tenant_id):
-        paging = Paging(query, filters, f"audits {tenant_id}")
-        rows = AuditLogRepository(session, tenant_id).search(filters, paging.page)
-    shown, headers = paging.respond(rows)
-    return respond_list(shown, headers)
+FILTER_FIELDS = frozenset(AuditFilter.__slots__)
+
+
+def _page(query: dict[str, Any], filters: AuditFilter) -> Answer[AuditLogSummary]:
+    with reading(snapshot=needs_snapshot(query, filters)) as (session, tenant_id):
+        return answer(AuditLogRepository(session, tenant_id), query, filters, f"audits {tenant_id}")

@@ -9,6 +9,7 @@ import flask
 import marshmallow as ma
 
 from ..domain.identity import format_time
+from ..domain.paths import PATHS_MAX, PathFilter
 from ..domain.records import ActionStatus
 
 # RFC 3339, section 5.6; the zone is required, since a log that guesses zones lies.
@@ -103,3 +104,31 @@ class ActionType(ma.fields.String):
         if name not in allowed:
             raise ma.ValidationError(f"Must be one of: {', '.join(sorted(allowed))}.")
         return name
+
+
+class Paths(ma.fields.Field[tuple[PathFilter, ...]]):
+    """The parameters root.PATH of one JSON field, which the parser has read and brought together.
+
+    Args:
+        root: how parameters name the field.
+        column: the field's own name, for the description.
+    """
+
+    is_multiple = True
+
+    def __init__(self, root: str, column: str) -> None:
+        self.prefix = f"{root}."
+        words = (
+            f"Write the keys in place of PATH, as in {root}.contact.email: records whose {column}"
+            " has there a scalar with this very text."
+        )
+        super().__init__(
+            data_key=f"{self.prefix}PATH", metadata={"type": "string", "description": words}
+        )
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> tuple[PathFilter, ...]:
+        if len(value) > PATHS_MAX:
+            raise ma.ValidationError(f"Must be given for at most {PATHS_MAX} paths.")
+        return tuple(sorted(value))

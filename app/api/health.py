@@ -4,9 +4,9 @@ from typing import Any
 
 import flask
 
+from ..broker import broker_of
 from ..domain.identity import format_time
 from ..pipeline.periodic import UNKNOWN, Beat, look_at_beat
-from ..worker import broker_answers
 from .service import current_service
 
 blueprint = flask.Blueprint("health", __name__)
@@ -30,7 +30,7 @@ def ready() -> tuple[dict[str, Any], int]:
     beat = look_at_beat(service.database, service.settings.heartbeat_s) if there else Beat(UNKNOWN)
     checks = {
         "database": "ok" if there else "away",
-        "broker": "ok" if broker_answers(service.settings.redis_url) else "away",
+        "broker": "ok" if broker_of(service.settings).answers() else "away",
         "spool": "ok" if service.settings.spool_dir.is_dir() else "away",
         "beat": beat.state,
     }

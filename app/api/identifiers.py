@@ -4,6 +4,7 @@ from uuid import UUID
 
 from werkzeug.routing import PathConverter
 
+from ..domain.identity import read_uuid
 from ..domain.records import IDENTIFIER_CHARS_MAX
 from ..errors import FieldError, InvalidInput
 from .parsing import UNSTORABLE_RULE, is_storable
@@ -16,17 +17,6 @@ class RestConverter(PathConverter):
 
     regex = r"[\s\S]+?"
     part_isolating = False
-
-
-def read_uuid(value: object) -> UUID | None:
-    """The UUID of its usual text; None if it is another text, or no text at all."""
-    try:
-        # UUID() would also take braces, URNs, missing hyphens and, as int() does, underscores.
-        if isinstance(value, str) and str(found := UUID(value)) == value.lower():
-            return found
-    except ValueError:
-        pass
-    return None
 
 
 def path_uuid(name: str, value: str) -> UUID:

@@ -15,10 +15,11 @@ from uuid_utils.compat import uuid7
 
 from ..capture.recorder import Recorder
 from ..domain.claims import Claim
+from ..domain.identity import read_uuid
 from ..domain.records import Kind, Record
 from ..errors import FieldError, InvalidInput, InvalidRecord
 from .fields import read_timestamp
-from .identifiers import UUID_RULE, read_uuid
+from .identifiers import UUID_RULE
 from .parsing import DEPTH_RULE
 
 WHOLE = "record"  # stands for the field where an item is wrong as a whole

@@ -8,7 +8,7 @@ from uuid import UUID
 import flask
 from werkzeug.urls import iri_to_uri
 
-from ..domain.filters import ActionFilter, AuditFilter, Page, decode_cursor, encode_cursor
+from ..domain.filters import Filters, Page, decode_cursor, encode_cursor
 
 
 class HasId(Protocol):
@@ -32,9 +32,7 @@ class Paging:
         scope: names the list and the tenant.
     """
 
-    def __init__(
-        self, query: dict[str, Any], filters: ActionFilter | AuditFilter, scope: str
-    ) -> None:
+    def __init__(self, query: dict[str, Any], filters: Filters, scope: str) -> None:
         self._limit: int = query["limit"]
         self._filters = filters
         self._scope = scope
@@ -43,13 +41,21 @@ class Paging:
         # One row more than shown says whether there is a next page.
         self.page = Page(limit=self._limit + 1, skip=query.get("skip", 0), after=cursor)
 
-    def respond(self, rows: Sequence[Row]) -> tuple[Sequence[Row], dict[str, str]]:
-        """The rows to show, and the Link header if there are more."""
-        if len(rows) <= self._limit:
-            return rows, {}
-        shown = rows[: self._limit]
-        cursor = encode_cursor(shown[-1].id, self._filters, self._scope)
-        return shown, {"Link": next_link(cursor)}
+    def respond(
+        self, rows: Sequence[Row], reached: UUID | None = None
+    ) -> tuple[Sequence[Row], dict[str, str]]:
+        """The rows to show, and the Link header if there are more, or may be.
+
+        Args:
+            reached: the last row looked at, if what is behind it was not.
+        """
+        shown, last = rows, reached
+        if len(rows) > self._limit:
+            shown = rows[: self._limit]
+            last = shown[-1].id
+        if last is None:
+            return shown, {}
+        return shown, {"Link": next_link(encode_cursor(last, self._filters, self._scope))}
 
 
 def next_link(cursor: str) -> str:

@@ -11,10 +11,13 @@ import marshmallow as ma
 from flask_smorest import Blueprint as SmorestBlueprint
 from webargs.flaskparser import FlaskParser
 from webargs.multidictproxy import MultiDictProxy
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import UnsupportedMediaType
 
 from ..domain.cleaning import DEPTH_MAX
+from ..domain.paths import read_path
 from ..errors import FieldError, InvalidInput
+from .fields import Paths
 
 UNKNOWN = "Unknown field."  # marshmallow's own words, which do not say what is known
 View = TypeVar("View", bound=Callable[..., Any])
@@ -36,18 +39,21 @@ class StrictParser(FlaskParser):
 
     def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
         """The query parameters; one that is no list may be given once."""
-        errors = []
+        errors: list[FieldError] = []
+        arguments: MultiDict[str, Any] = MultiDict()
         for name, values in req.args.lists():
-            field = schema.fields.get(name)
-            if len(values) > 1 and field is not None and not isinstance(field, ma.fields.List):
-                errors.append(FieldError(name, "may be given only once"))
-            if not name:
-                errors.append(FieldError("query", "must not have a parameter without a name"))
-            elif any(not is_storable(value) for value in (name, *values)):
-                errors.append(FieldError(name.replace("\x00", "\ufffd"), UNSTORABLE_RULE))
+            field = _field_of(name, schema)
+            try:
+                _refuse_malformed(name, values, field)
+                if isinstance(field, Paths):
+                    arguments.add(str(field.data_key), read_path(name, values[0]))
+                else:
+                    arguments.setlist(name, values)
+            except InvalidInput as error:
+                errors += error.errors
         if errors:
             raise InvalidInput(*errors)
-        return MultiDictProxy(req.args, schema)
+        return MultiDictProxy(arguments, schema)
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
         """The JSON body, as RFC 8259 has it: UTF-8, no NaN, no Infinity, no name twice."""
@@ -99,6 +105,25 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     def response(self, status: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
         """Decorator: serialize what the view returns by a schema."""
         return cast("Callable[[View], View]", super().response(status, schema, **options))
+
+
+def _field_of(name: str, schema: ma.Schema) -> Any:
+    """The field that a query parameter is for, if there is one."""
+    all_paths = (field for field in schema.fields.values() if isinstance(field, Paths))
+    paths = next((field for field in all_paths if name.startswith(field.prefix)), None)
+    return paths or schema.fields.get(name)
+
+
+def _refuse_malformed(name: str, values: list[str], field: Any) -> None:
+    errors = []
+    if len(values) > 1 and field is not None and not isinstance(field, ma.fields.List):
+        errors.append(FieldError(name, "may be given only once"))
+    if not name:
+        errors.append(FieldError("query", "must not have a parameter without a name"))
+    elif any(not is_storable(value) for value in (name, *values)):
+        errors.append(FieldError(name.replace("\x00", "\ufffd"), UNSTORABLE_RULE))
+    if errors:
+        raise InvalidInput(*errors)
 
 
 def require_json(request: flask.Request) -> None:
@@ -169,7 +194,8 @@ def _flatten(messages: Any, path: str, schema: ma.Schema) -> Iterator[FieldError
             yield from _flatten(inner, "body" if name == "_schema" else name, schema)
     else:
         for message in messages if isinstance(messages, list) else [messages]:
-            known = f"known are {', '.join(sorted(schema.fields))}" if schema.fields else "none is"
+            names = sorted(field.data_key or name for name, field in schema.fields.items())
+            known = f"known are {', '.join(names)}" if names else "none is"
             text = f"is not known here; {known}" if message == UNKNOWN else str(message)
             yield FieldError(path or "body", text)
 

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from .. import errors
 from ..capture.hooks import request_id
 from ..telemetry import get_logger
+from .paging import next_link
 
 PROBLEM_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5  # about what a restarted Postgres or broker needs
@@ -66,6 +67,10 @@ def problem(
 def _from_ours(error: errors.OpsledgerError) -> flask.Response:
     if isinstance(error, errors.ProviderError):
         return problem(error.status, error.detail, kind="provider-error", fields=error.fields)
+    if isinstance(error, errors.CursorTooOld):
+        response = problem(410, error.detail, kind="cursor-too-old")
+        response.headers["Link"] = next_link(error.resume)
+        return response
     for kind, status, name in STATUS_BY_ERROR:
         if isinstance(error, kind):
             fields = error.errors if isinstance(error, errors.InvalidInput) else ()

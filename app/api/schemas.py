@@ -7,6 +7,7 @@ import marshmallow as ma
 from ..domain.filters import (
     CURSOR_CHARS_MAX,
     PAGE_ROWS_MAX,
+    SEARCH_CHARS_MAX,
     SKIP_ROWS_MAX,
     TRAIL_ROWS_MAX,
 )
@@ -19,7 +20,7 @@ from ..domain.records import (
     Kind,
 )
 from ..domain.summary import SLOWEST_ROWS_MAX
-from .fields import ActionType, Status, Timestamp, text, whole_number
+from .fields import ActionType, Paths, Status, Timestamp, text, whole_number
 
 SKIP_RULE = (
     f"Must be a whole number from 0 to {SKIP_ROWS_MAX}; to go further, follow the cursor"
@@ -62,7 +63,29 @@ class PageQuery(ma.Schema):
             raise ma.ValidationError("Must not be combined with after.", "skip")
 
 
-class ActionQuery(WindowQuery, PageQuery):
+class LogQuery(WindowQuery, PageQuery):
+    """What the lists of both logs take: a window, a page, an order, and what records say."""
+
+    order = ma.fields.String(
+        load_default="created",
+        validate=ma.validate.OneOf(("created", "commit"), error="Must be one of: created, commit."),
+        metadata={"description": "created: newest first. commit: a tail, in commit order."},
+    )
+    q = described(text(1, SEARCH_CHARS_MAX), "A text that the record holds, in any case.")
+    metadata_paths = Paths("metadata", "metadata")
+
+    @ma.validates_schema
+    def check_skip(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse an offset where only a cursor can go on."""
+        if not data.get("skip"):
+            return
+        if data.get("order") == "commit":
+            raise ma.ValidationError("Must not be combined with order=commit; use after.", "skip")
+        if "q" in data or any(name.endswith("_paths") for name in data):
+            raise ma.ValidationError("Must not be combined with a search; use after.", "skip")
+
+
+class ActionQuery(LogQuery):
     """Filters of the action list."""
 
     action_type = ma.fields.List(ActionType(), metadata={"description": "Repeatable."})
@@ -70,6 +93,8 @@ class ActionQuery(WindowQuery, PageQuery):
     provider_name = ma.fields.List(text(1, NAME_CHARS_MAX), metadata={"description": "Repeatable."})
     min_execution_time_ms = whole_number(0, INTEGER_MAX)
     operation_id = text(1, IDENTIFIER_CHARS_MAX)
+    payload_paths = Paths("payload", "request_payload")
+    response_paths = Paths("response", "response_data")
 
 
 class RecentFailuresQuery(ma.Schema):
@@ -79,7 +104,7 @@ class RecentFailuresQuery(ma.Schema):
     limit = whole_number(1, 100, load_default=50)
 
 
-class AuditQuery(WindowQuery, PageQuery):
+class AuditQuery(LogQuery):
     """Filters of the audit list."""
 
     action = text(1, NAME_CHARS_MAX)
@@ -88,6 +113,14 @@ class AuditQuery(WindowQuery, PageQuery):
     user_id = text(1, IDENTIFIER_CHARS_MAX)
     ip_address = text(1, IP_CHARS_MAX)
     operation_id = text(1, IDENTIFIER_CHARS_MAX)
+    changes_paths = Paths("changes", "changes")
+
+
+class OperationQuery(ma.Schema):
+    """A page of an operation's records."""
+
+    limit = whole_number(1, PAGE_ROWS_MAX, load_default=100)
+    after = described(text(1, CURSOR_CHARS_MAX), "Cursor from the Link header.")
 
 
 class TrailQuery(PageQuery):

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import click
 from flask.cli import AppGroup, with_appcontext
 
+from ..broker import broker_of
 from ..domain.identity import format_time
 from ..errors import StoreUnavailable
 from ..pipeline.maintenance import ensure_partitions
@@ -13,7 +14,6 @@ from ..spool import FileReport, count_records, verify
 from ..store.inspection import count_rows, migration_revision
 from ..store.partitions import list_partitions
 from ..store.session import Database
-from ..worker import broker_answers
 from .support import extension, maintaining, print_table, settings
 
 partitions = AppGroup("partitions", help="List partitions and make them ahead.")
@@ -103,7 +103,8 @@ def doctor() -> None:
     for role in ("web", "worker", "maintenance"):
         answers = Database.connect(settings().url_of(role)).answers()
         click.echo(f"database as {role}: {'ok' if answers else 'AWAY'}")
-    click.echo(f"broker: {'ok' if broker_answers(settings().redis_url) else 'AWAY'}")
+    broker = broker_of(settings())
+    click.echo(f"broker ({broker.scheme}): {'ok' if broker.answers() else 'AWAY'}")
     status = extension().recorder.spool.status()
     click.echo(f"spool: {status.bytes} bytes wait, oldest {status.oldest_age_s:.0f} s")
     click.echo(f"beat: {_beat()}")

@@ -33,6 +33,7 @@ class EmbeddedServer(ABC):
     name: ClassVar[str]
     death_signal: ClassVar[signal.Signals]
     stop_steps: ClassVar[tuple[StopStep, ...]]
+    start_seconds_max: ClassVar[float] = START_SECONDS_MAX
 
     def __init__(self, data_dir: Path, *, log_path: Path | None = None) -> None:
         self.data_dir = data_dir.absolute()
@@ -117,7 +118,7 @@ class EmbeddedServer(ABC):
 
     def _launch(self) -> None:
         """Start it on a free port, again where what stands in its way passes; wait for it."""
-        deadline = time.monotonic() + START_SECONDS_MAX
+        deadline = time.monotonic() + self.start_seconds_max
         self._port = self._port or int(self._state().get("port", 0))
         while True:
             self._port = free_port(prefer=self._port)
@@ -153,7 +154,7 @@ class EmbeddedServer(ABC):
     def _reason(self) -> str:
         status = self.poll()
         if status is None:
-            return f"it accepted no client for {START_SECONDS_MAX:.0f} s"
+            return f"it accepted no client for {self.start_seconds_max:.0f} s"
         return f"it ended with status {status}"
 
     def _stop_orphan(self) -> None:

@@ -28,10 +28,11 @@ class RunSettings:
     data_dir: Path
     database_urls: Mapping[str, str]
     redis_url: str
+    broker_url: str  # of RabbitMQ, say; then there is no need for Valkey
 
     @classmethod
     def from_environment(cls, root: Path, environment: Mapping[str, str]) -> "RunSettings":
-        """Read PORT, OPSLEDGER_DATA_DIR, REDIS_URL and the database settings.
+        """Read PORT, OPSLEDGER_DATA_DIR, and the settings of broker and database.
 
         The URLs of single roles count only beside a DATABASE_URL: alone, they are left over from
         another shell, and the embedded server knows better.
@@ -46,6 +47,7 @@ class RunSettings:
             data_dir=(root / (environment.get("OPSLEDGER_DATA_DIR") or ".data")).absolute(),
             database_urls=given if "DATABASE_URL" in given else {},
             redis_url=environment.get("REDIS_URL", ""),
+            broker_url=environment.get("OPSLEDGER_BROKER_URL", ""),
         )
 
     def children_settings(
@@ -55,6 +57,7 @@ class RunSettings:
         return {
             **database_urls,
             "REDIS_URL": redis_url,
+            "OPSLEDGER_BROKER_URL": self.broker_url,
             "PORT": str(self.port),
             "OPSLEDGER_HOST": environment.get("OPSLEDGER_HOST") or "127.0.0.1",
             "OPSLEDGER_DATA_DIR": str(self.data_dir),

@@ -65,12 +65,15 @@ class Stack:
         env = children_environment(settings, os.environ)
         self._set_up("schema", ["db", "upgrade"], "migrated", env)
         self._set_up("demo", ["demo"], "tenant and key are there", env)
-        others = count_consumers(redis_url)
+        broker_url = self._settings.broker_url or redis_url
+        others = count_consumers(broker_url)
         for name, command in commands.items():
             self._start_program(name, command, env)
         self._await("web", self._answers, f"answers on http://localhost:{self._settings.port}")
         if others is not None:
-            self._await("worker", lambda: (count_consumers(redis_url) or 0) > others, "takes tasks")
+            self._await(
+                "worker", lambda: (count_consumers(broker_url) or 0) > others, "takes tasks"
+            )
 
     def tend_until_stopped(self) -> None:
         """Keep everything running until someone asks us to stop."""
@@ -102,7 +105,7 @@ class Stack:
             postgres = EmbeddedPostgres(data_dir, log_path=self._logs / "postgres.log")
             self._start_server(postgres, "a new database" if not data_dir.exists() else "")
             database_urls = postgres.urls()
-        if not redis_url:
+        if not redis_url and not self._settings.broker_url:
             data_dir = self._settings.data_dir / "broker"
             broker = EmbeddedBroker(data_dir, log_path=self._logs / "broker.log")
             self._start_server(broker)

@@ -114,11 +114,6 @@ class Head(NamedTuple):
     row: str
 
     @property
-    def user_id(self) -> str:
-        """The user of an audit."""
-        return self.execution_time_ms
-
-    @property
     def line(self) -> bytes:
         """The whole line, as it came."""
         return f"{LETTERS[self.kind]}\t{self.row}".encode()

@@ -4,18 +4,22 @@ import base64
 import binascii
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from ..errors import FieldError, InvalidInput
 from .identity import is_record_id
+from .paths import PathFilter
 
 PAGE_ROWS_MAX = 1000  # the contract's largest page
 TRAIL_ROWS_MAX = 500  # likewise, for a resource's trail
 SKIP_ROWS_MAX = 10_000  # an offset reads all it skips; a cursor does not
-OPERATION_ROWS_MAX = 1000  # retries of one operation; more is a runaway loop
 CURSOR_CHARS_MAX = 256
+FINGERPRINT_BYTES = 8
+SEARCH_CHARS_MAX = 200  # of q: a sentence of an error, an address, an id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,13 @@ class ActionFilter:
     until: datetime | None = None
     min_execution_time_ms: int | None = None
     operation_id: str | None = None
+    q: str | None = None
+    paths: tuple[PathFilter, ...] = ()
+
+    @property
+    def by_content(self) -> bool:
+        """Whether records have to be looked into, which no index does."""
+        return self.q is not None or bool(self.paths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,17 @@ class AuditFilter:
     operation_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    q: str | None = None
+    paths: tuple[PathFilter, ...] = ()
+
+    @property
+    def by_content(self) -> bool:
+        """Whether records have to be looked into, which no index does."""
+        return self.q is not None or bool(self.paths)
+
+
+Filters = ActionFilter | AuditFilter
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +76,7 @@ class Page:
     after: UUID | None = None
 
 
-def encode_cursor(last_id: UUID, filters: ActionFilter | AuditFilter, scope: str) -> str:
+def encode_cursor(last_id: UUID, filters: Filters, scope: str) -> str:
     """The opaque cursor that goes on after the row `last_id` of this very list.
 
     Args:
@@ -62,12 +84,30 @@ def encode_cursor(last_id: UUID, filters: ActionFilter | AuditFilter, scope: str
         filters: what the list was asked for.
         scope: which list it is, and whose.
     """
-    raw = last_id.bytes + _fingerprint(filters, scope)
-    return base64.urlsafe_b64encode(raw).decode()
+    return seal_cursor(last_id.bytes, filters, scope)
 
 
-def decode_cursor(cursor: str, filters: ActionFilter | AuditFilter, scope: str) -> UUID:
+def decode_cursor(cursor: str, filters: Filters, scope: str) -> UUID:
     """The id after which the list goes on.
+
+    Raises:
+        InvalidInput: the cursor is damaged, or was made for another list.
+    """
+    return open_cursor(cursor, filters, scope, _read_id)
+
+
+def seal_cursor(place: bytes, filters: Filters | None, scope: str) -> str:
+    """A cursor that holds a place and opens only for these filters and this scope."""
+    return base64.urlsafe_b64encode(place + _fingerprint(filters, scope)).decode()
+
+
+def open_cursor(
+    cursor: str, filters: Filters | None, scope: str, read: Callable[[bytes], Place | None]
+) -> Place:
+    """The place in a cursor.
+
+    Args:
+        read: makes a place of its bytes; None if they are none.
 
     Raises:
         InvalidInput: the cursor is damaged, or was made for another list.
@@ -76,17 +116,26 @@ def decode_cursor(cursor: str, filters: ActionFilter | AuditFilter, scope: str) 
         raw = base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError) as error:
         raise _bad_cursor("is not a cursor of this API; take it from the Link header") from error
-    if len(raw) != 24 or not is_record_id(UUID(bytes=raw[:16])):
+    place = read(raw[:-FINGERPRINT_BYTES])
+    if place is None:
         raise _bad_cursor("is not a cursor of this API; take it from the Link header")
-    if raw[16:] != _fingerprint(filters, scope):
+    if raw[-FINGERPRINT_BYTES:] != _fingerprint(filters, scope):
         raise _bad_cursor("was made for other filters; follow the Link header unchanged")
-    return UUID(bytes=raw[:16])
+    return place
+
+
+def _read_id(place: bytes) -> UUID | None:
+    return UUID(bytes=place) if len(place) == 16 and is_record_id(UUID(bytes=place)) else None
 
 
 def _bad_cursor(rule: str) -> InvalidInput:
     return InvalidInput(FieldError("after", rule))
 
 
-def _fingerprint(filters: ActionFilter | AuditFilter, scope: str) -> bytes:
-    described = json.dumps([scope, type(filters).__name__, asdict(filters)], default=str)
-    return hashlib.sha256(described.encode()).digest()[:8]
+def _fingerprint(filters: Filters | None, scope: str) -> bytes:
+    """Only what is set counts: a tail's cursor lives long, and filters to come must not end it."""
+    given = asdict(filters) if filters else {}
+    unset = {item.name: item.default for item in fields(filters)} if filters else {}
+    chosen = {name: value for name, value in given.items() if value != unset[name]}
+    described = json.dumps([scope, type(filters).__name__, chosen], default=str)
+    return hashlib.sha256(described.encode()).digest()[:FINGERPRINT_BYTES]

@@ -22,6 +22,17 @@ def is_record_id(value: UUID) -> bool:
     return value.version == 7 and (value.int >> 80) < 253402300800000  # the year 10000
 
 
+def read_uuid(value: object) -> UUID | None:
+    """The UUID of its usual text; None if it is another text, or no text at all."""
+    try:
+        # UUID() would also take braces, URNs, missing hyphens and, as int() does, underscores.
+        if isinstance(value, str) and str(found := UUID(value)) == value.lower():
+            return found
+    except ValueError:
+        pass
+    return None
+
+
 def first_id_at(moment: datetime) -> UUID:
     """The smallest id a record made at `moment` (time zone required) could have."""
     milliseconds = -((EPOCH - moment) // MILLISECOND)

@@ -279,8 +279,9 @@ class Shipper:
             self._epoch = epoch
 
     def _doubt_all(self) -> None:
-        """After an outage of the broker, which may have forgotten the last second or more: what
-        was sent often has long to wait for its next turn, and must not.
+        """After an outage: the broker may have forgotten the last second or more, or dropped what
+        came back too often while the database was away. What was sent often has long to wait for
+        its next turn, and must not.
         """
         soon = time.monotonic() + self._settings.confirm_timeout_s
         for item in self._in_flight.values():
@@ -309,4 +310,6 @@ class Shipper:
             if self._database.fail():
                 log.warning("database away, receipts wait", error=repr(error))
             return
+        if self._database.failing:
+            self._doubt_all()
         self._database.succeed()

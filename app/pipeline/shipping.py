@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID
 
+from ..broker import broker_of
 from ..config import Settings
 from ..spool import Spool
 from ..store.batches import confirmed_shipments
@@ -30,7 +31,7 @@ def open_shipper(
     Args:
         learn: called now and then to refresh what capture knows of the platform.
     """
-    dispatcher = Dispatcher(settings.redis_url, settings.broker_timeout_s)
+    dispatcher = Dispatcher(broker_of(settings), settings.broker_timeout_s)
 
     def publish(shipment_id: UUID, payloads: tuple[bytes, ...]) -> bytes | None:
         return dispatcher.send(shipment_id, b"\n".join(payloads))

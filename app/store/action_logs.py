@@ -9,16 +9,21 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from ..domain.filters import OPERATION_ROWS_MAX, ActionFilter, Page
+from ..domain.filters import ActionFilter, Page
 from ..domain.identity import created_at_of, is_record_id
-from ..domain.logs import ActionLog
+from ..domain.logs import ActionLog, ActionLogSummary
 from ..domain.records import FAILED_STATUSES, ActionStatus, Kind
+from ..domain.tail import Position
+from .content import content_matches
 from .listing import ACTIONS, ListedRow
 from .models import ActionLogRow, ActionTypeRow
+from .paging import oldest_first, within
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
+from .search import search_by_content
+from .tail import Tail
 
-_DETAIL = (
+_SUMMARY = (
     ActionLogRow.id,
     ActionLogRow.tenant_id,
     ActionLogRow.action_type,
@@ -27,6 +32,9 @@ _DETAIL = (
     ActionLogRow.error_message,
     ActionLogRow.execution_time_ms,
     ActionLogRow.created_at,
+)
+_DETAIL = (
+    *_SUMMARY,
     ActionLogRow.request_payload,
     ActionLogRow.response_data,
     ActionLogRow.operation_id,
@@ -84,6 +92,40 @@ class ActionLogRepository:
             rows = scan.in_windows(partial(self._windows, filters, wanted))
         return ACTIONS.rows(self._tenant_id, rows)
 
+    def search_by_content(
+        self, filters: ActionFilter, page: Page, *, seconds: float
+    ) -> tuple[list[ActionLogSummary], UUID | None]:
+        """The page of the records that match, newest first, as far as `seconds` suffice.
+
+        Returns:
+            The records, and the id of the last one looked at if there was no time for the rest.
+        """
+        statement = self._matching(_SUMMARY, filters)
+        found = search_by_content(
+            self._session, ActionLogRow, statement, filters, page, seconds=seconds
+        )
+        return [ActionLogSummary(**row) for row in found.rows], found.reached
+
+    def tail(
+        self, filters: ActionFilter, position: Position | None, limit: int
+    ) -> tuple[list[ActionLogSummary], Position, bool]:
+        """The next records that match, in commit order; from the oldest hot batch on without a
+        position.
+
+        Returns:
+            The records, the position behind them, and whether that is the end for now.
+
+        Raises:
+            RowsGone: what follows the position has left the hot store.
+        """
+        statement = self._matching(_SUMMARY, filters)
+        if filters.by_content:
+            statement = statement.where(content_matches(ActionLogRow, filters))
+        tail = Tail(self._session, self._tenant_id, ActionLogRow)
+        stretch = tail.read(statement, filters, position or tail.beginning(filters.since), limit)
+        rows = [ActionLogSummary(**row) for row in stretch.rows]
+        return rows, stretch.position, stretch.at_end
+
     def get(self, action_id: UUID) -> ActionLog | None:
         """One record with its payloads, or None; opens only the partition of its time."""
         if not is_record_id(action_id):
@@ -93,6 +135,19 @@ class ActionLogRepository:
         )
         row = self._session.execute(statement).mappings().first()
         return None if row is None else _detail(row)
+
+    def recent_failures(self, since: datetime, limit: int) -> list[ListedRow]:
+        """The newest failures and timeouts since a moment, at most `limit`."""
+        failed = tuple(status.value for status in FAILED_STATUSES)
+        return self.search(ActionFilter(status=failed, since=since), Page(limit))
+
+    def of_operation(
+        self, operation_id: str, limit: int, *, after: UUID | None = None, inclusive: bool = False
+    ) -> list[ActionLog]:
+        """The records of one operation, oldest first, past the id `after`, or from it on."""
+        statement = self._select(_DETAIL).where(ActionLogRow.operation_id == operation_id)
+        statement = oldest_first(statement, ActionLogRow, limit, after, inclusive=inclusive)
+        return [_detail(row) for row in self._session.execute(statement).mappings()]
 
     def _is_trouble(self, filters: ActionFilter) -> bool:
         """Whether all that is asked for is in the index of what failed or was slow."""
@@ -112,23 +167,25 @@ class ActionLogRepository:
             enough=wanted.enough,
         )
 
-    def recent_failures(self, since: datetime, limit: int) -> list[ListedRow]:
-        """The newest failures and timeouts since a moment, at most `limit`."""
-        failed = tuple(status.value for status in FAILED_STATUSES)
-        return self.search(ActionFilter(status=failed, since=since), Page(limit))
-
-    def of_operation(self, operation_id: str) -> list[ActionLog]:
-        """The records of one operation, oldest first, at most OPERATION_ROWS_MAX."""
-        statement = (
-            self._select(_DETAIL)
-            .where(ActionLogRow.operation_id == operation_id)
-            .order_by(ActionLogRow.created_at, ActionLogRow.id)
-            .limit(OPERATION_ROWS_MAX)
-        )
-        return [_detail(row) for row in self._session.execute(statement).mappings()]
-
     def _select(self, columns: Sequence[Any]) -> Select[Any]:
         return select(*columns).where(ActionLogRow.tenant_id == self._tenant_id)
+
+    def _matching(self, columns: Sequence[Any], filters: ActionFilter) -> Select[Any]:
+        statement = within(self._select(columns), ActionLogRow, filters.since, filters.until)
+        for column, values in (
+            (ActionLogRow.action_type, filters.action_type),
+            (ActionLogRow.status, filters.status),
+            (ActionLogRow.provider_name, filters.provider_name),
+        ):
+            if values:
+                statement = statement.where(column.in_(values))
+        if filters.min_execution_time_ms is not None:
+            statement = statement.where(
+                ActionLogRow.execution_time_ms >= filters.min_execution_time_ms
+            )
+        if filters.operation_id is not None:
+            statement = statement.where(ActionLogRow.operation_id == filters.operation_id)
+        return statement
 
 
 def _detail(row: Any) -> ActionLog:

@@ -9,16 +9,21 @@ from uuid import UUID
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from ..domain.filters import OPERATION_ROWS_MAX, AuditFilter, Page
+from ..domain.filters import AuditFilter, Page
 from ..domain.identity import created_at_of, is_record_id
-from ..domain.logs import AuditLog
+from ..domain.logs import AuditLog, AuditLogSummary
 from ..domain.records import Kind
+from ..domain.tail import Position
+from .content import content_matches
 from .listing import AUDITS, ListedRow
 from .models import AuditLogRow
+from .paging import oldest_first, within
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
+from .search import search_by_content
+from .tail import Tail
 
-_DETAIL = (
+_SUMMARY = (
     AuditLogRow.id,
     AuditLogRow.tenant_id,
     AuditLogRow.action,
@@ -28,6 +33,9 @@ _DETAIL = (
     AuditLogRow.changes,
     AuditLogRow.ip_address,
     AuditLogRow.created_at,
+)
+_DETAIL = (
+    *_SUMMARY,
     AuditLogRow.user_agent,
     AuditLogRow.operation_id,
     AuditLogRow.metadata_.label("metadata"),
@@ -71,6 +79,38 @@ class AuditLogRepository:
             rows = scan.by_week()
         return AUDITS.rows(self._tenant_id, rows)
 
+    def search_by_content(
+        self, filters: AuditFilter, page: Page, *, seconds: float
+    ) -> tuple[list[AuditLogSummary], UUID | None]:
+        """The page of the records that match, newest first, as far as `seconds` suffice.
+
+        Returns:
+            The records, and the id of the last one looked at if there was no time for the rest.
+        """
+        found = search_by_content(
+            self._session, AuditLogRow, self._matching(filters), filters, page, seconds=seconds
+        )
+        return [_summary(row) for row in found.rows], found.reached
+
+    def tail(
+        self, filters: AuditFilter, position: Position | None, limit: int
+    ) -> tuple[list[AuditLogSummary], Position, bool]:
+        """The next records that match, in commit order; from the oldest hot batch on without a
+        position.
+
+        Returns:
+            The records, the position behind them, and whether that is the end for now.
+
+        Raises:
+            RowsGone: what follows the position has left the hot store.
+        """
+        statement = self._matching(filters)
+        if filters.by_content:
+            statement = statement.where(content_matches(AuditLogRow, filters))
+        tail = Tail(self._session, self._tenant_id, AuditLogRow)
+        stretch = tail.read(statement, filters, position or tail.beginning(filters.since), limit)
+        return [_summary(row) for row in stretch.rows], stretch.position, stretch.at_end
+
     def get(self, audit_id: UUID) -> AuditLog | None:
         """One record in full, or None; opens only the partition of its time."""
         if not is_record_id(audit_id):
@@ -81,14 +121,12 @@ class AuditLogRepository:
         row = self._session.execute(statement).mappings().first()
         return None if row is None else _detail(row)
 
-    def of_operation(self, operation_id: str) -> list[AuditLog]:
-        """The records of one operation, oldest first, at most OPERATION_ROWS_MAX."""
-        statement = (
-            self._select(_DETAIL)
-            .where(AuditLogRow.operation_id == operation_id)
-            .order_by(AuditLogRow.created_at, AuditLogRow.id)
-            .limit(OPERATION_ROWS_MAX)
-        )
+    def of_operation(
+        self, operation_id: str, limit: int, *, after: UUID | None = None, inclusive: bool = False
+    ) -> list[AuditLog]:
+        """The records of one operation, oldest first, past the id `after`, or from it on."""
+        statement = self._select(_DETAIL).where(AuditLogRow.operation_id == operation_id)
+        statement = oldest_first(statement, AuditLogRow, limit, after, inclusive=inclusive)
         return [_detail(row) for row in self._session.execute(statement).mappings()]
 
     def _windows(self, filters: AuditFilter, wanted: Wanted) -> Iterator[Window]:
@@ -103,8 +141,20 @@ class AuditLogRepository:
             enough=wanted.enough,
         )
 
+    def _matching(self, filters: AuditFilter) -> Select[Any]:
+        statement = within(self._select(_SUMMARY), AuditLogRow, filters.since, filters.until)
+        for name in _EXACT:
+            value = getattr(filters, name)
+            if value is not None:
+                statement = statement.where(getattr(AuditLogRow, name) == value)
+        return statement
+
     def _select(self, columns: Sequence[Any]) -> Select[Any]:
         return select(*columns).where(AuditLogRow.tenant_id == self._tenant_id)
+
+
+def _summary(row: Any) -> AuditLogSummary:
+    return AuditLogSummary(**{**row, "changes": row["changes"] or {}})
 
 
 def _detail(row: Any) -> AuditLog:

@@ -40,6 +40,8 @@ PAGE_ROWS = 1000  # of one INSERT
 # of sparse records would be as much as the records.
 DETAIL_ROWS = 1000
 
+IDLE_S_MAX = 60  # within a transaction; a folder that froze must not hold its tenant for ever
+
 USER_GRAINS = (Grain.DAY, Grain.MONTH)
 
 # A unit of a month is rewritten whole, so a little traffic is left to wait: readers add it up.
@@ -111,6 +113,7 @@ def fold(session: Session, tenant_id: UUID) -> int:
 
 def _claim(session: Session, tenant_id: UUID) -> bool:
     """Lock the tenant's cursor to the end of the transaction; False if somebody has it."""
+    session.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S_MAX}s'"))
     new = upsert(RollupCursorRow).values(tenant_id=tenant_id).on_conflict_do_nothing()
     session.execute(new)
     mine = select(RollupCursorRow.folded_seq).where(RollupCursorRow.tenant_id == tenant_id)

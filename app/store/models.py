@@ -131,6 +131,7 @@ class ActionLogRow(Base):
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "created_at", "id", name="action_logs_pkey"),
         CheckConstraint("execution_time_ms >= 0", name="action_logs_execution_time_ms_check"),
+        Index("action_logs_batch_idx", "batch_id"),
         Index(
             "action_logs_operation_idx",
             "tenant_id",
@@ -172,6 +173,7 @@ class AuditLogRow(Base):
 
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "created_at", "id", name="audit_logs_pkey"),
+        Index("audit_logs_batch_idx", "batch_id"),
         Index(
             "audit_logs_operation_idx",
             "tenant_id",
@@ -213,6 +215,7 @@ class LogBatchRow(Base):
         UniqueConstraint("tenant_id", "seq", name="log_batches_tenant_id_seq_key"),
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="log_batches_tenant_id_fkey"),
         CheckConstraint("kind IN ('action', 'audit')", name="log_batches_kind_check"),
+        Index("log_batches_kind_idx", "tenant_id", "kind", "seq"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Select, tuple_
 
@@ -33,3 +34,15 @@ def newest_first(statement: Select[Any], row: LogRow, page: Page) -> Select[Any]
         )
     ordered = statement.order_by(row.created_at.desc(), row.id.desc())
     return ordered.offset(page.skip or None).limit(page.limit)
+
+
+def oldest_first(
+    statement: Select[Any], row: LogRow, limit: int, after: UUID | None, *, inclusive: bool
+) -> Select[Any]:
+    """At most `limit` rows ordered by (created_at, id), past the id `after`, or from it on."""
+    if after is not None:
+        key, last = tuple_(row.created_at, row.id), (created_at_of(after), after)
+        statement = statement.where(
+            row.created_at >= last[0], key >= last if inclusive else key > last
+        )
+    return statement.order_by(row.created_at, row.id).limit(limit)

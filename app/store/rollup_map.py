@@ -5,6 +5,7 @@ last of them. So what never occurs is nowhere, a few records are points, and a r
 narrow windows; only where a value is frequent is a window as wide as its unit.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,25 +97,22 @@ class _Unit:
 
     grain: Grain
     start: int
-    cells: Array
+    cells: list[tuple[int, int, int]]  # of each the count, and the times of the first and last
     rows: int
     is_finest: bool
 
     @property
     def matching(self) -> int:
-        return int(self.cells["count"].sum())
+        return sum(count for count, _, _ in self.cells)
 
     @property
     def is_points(self) -> bool:
-        return bool((self.cells["count"] <= POINTS_MAX).all())
+        return all(count <= POINTS_MAX for count, _, _ in self.cells)
 
     def points(self) -> list[tuple[int, int]]:
         """The times of its records and how many there are, newest first."""
-        times: dict[int, int] = {}
-        for count, first, last in self.cells[["count", "first", "last"]].tolist():
-            for time in (first, last)[:count]:
-                times[time] = times.get(time, 0) + 1
-        return sorted(times.items(), reverse=True)
+        times = [time for count, *both in self.cells for time in both[:count]]
+        return sorted(Counter(times).items(), reverse=True)
 
 
 class _Search:
@@ -203,19 +201,23 @@ class _Search:
         fit = np.isin(cells["cell"], self._numbers) & (cells["top"] >= self._low_bucket)
         fit &= (cells["first"] < self._end) & (cells["last"] >= self._start)
         starts, begins = np.unique(cells["start"], return_index=True)
-        units = []
-        for start, part, chosen in zip(
-            starts.tolist(),
-            np.split(cells, begins[1:]),
-            np.split(fit, begins[1:]),
-            strict=True,
-        ):
-            if chosen.any():
-                rows = int(part["count"].sum())
-                # What only waits has minutes; what is folded has finer units only in detail.
-                is_finest = not folded.detailed.get(start, grain is not Grain.MINUTE)
-                units.append(_Unit(grain, start, part[chosen], rows, is_finest))
-        return units[::-1]
+        sums = np.add.reduceat(cells["count"], begins)
+        rows = dict(zip(starts.tolist(), sums.tolist(), strict=True))
+        wanted: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        columns = cells[fit][["start", "count", "first", "last"]].tolist()
+        for start, count, first, last in columns:
+            wanted[start].append((count, first, last))
+        # What only waits has minutes; what is folded has finer units only in detail.
+        return [
+            _Unit(
+                grain,
+                start,
+                wanted[start],
+                rows[start],
+                is_finest=not folded.detailed.get(start, grain is not Grain.MINUTE),
+            )
+            for start in sorted(wanted, reverse=True)
+        ]
 
     def _windows(self, unit: _Unit) -> Iterator[Window]:
         if unit.is_points:
@@ -223,6 +225,6 @@ class _Search:
                 if self._start <= time < self._end:
                     yield Window(from_ms(time), from_ms(time), count, count)
             return
-        first = max(int(unit.cells["first"].min()), self._start)
-        last = min(int(unit.cells["last"].max()), self._end - 1)
+        first = max(min(first for _, first, _ in unit.cells), self._start)
+        last = min(max(last for _, _, last in unit.cells), self._end - 1)
         yield Window(from_ms(first), from_ms(last), unit.matching, unit.rows)

@@ -131,11 +131,11 @@ class RollupReader:
 
     def _detailed(self, units: Iterable[Unit]) -> set[Unit]:
         """Those of the units that have finer ones."""
-        grains, starts = zip(*units, strict=True)
+        wanted = list(units)
         asked = {
             "tenant_id": self._tenant_id,
-            "grains": [grain.value for grain in grains],
-            "starts": [from_ms(start) for start in starts],
+            "grains": [grain.value for grain, _ in wanted],
+            "starts": [from_ms(start) for _, start in wanted],
         }
         found = self._session.execute(text(_DETAILED.format(table=TABLES[self._kind])), asked)
         return {(Grain(grain), to_ms(start)) for grain, start in found}

@@ -17,6 +17,7 @@ from ..domain.summary import summarize
 from .models import ActionLogRow, AuditLogRow, LogBatchRow, RollupCursorRow
 from .paging import LogRow, within
 
+PAGE_ROWS = 5000
 PAGE_BATCHES = 500  # at a time in memory, some 8 KB each
 
 # One statement finds where folding stands and what waits behind it.
@@ -97,6 +98,16 @@ def folded_heads(session: Session, tenant_id: UUID, kind: Kind, low: int, high: 
     )
     within_time = within(statement, row, from_ms(low), from_ms(high))
     return _heads(session, tenant_id, kind, within_time.where(folded.exists()))
+
+
+def read_heads(
+    session: Session, tenant_id: UUID, kind: Kind, low: int, high: int
+) -> Iterator[Head]:
+    """The records of a stretch of time (ms) as the worker saw them, few at a time in memory."""
+    row, statement = _select_heads(tenant_id, kind)
+    bounded = within(statement, row, from_ms(low), from_ms(high))
+    for values in session.execute(bounded.execution_options(yield_per=PAGE_ROWS)):
+        yield _head(tenant_id, kind, *values)
 
 
 def _select_heads(tenant_id: UUID, kind: Kind) -> tuple[LogRow, Select[Any]]:

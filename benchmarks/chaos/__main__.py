@@ -11,7 +11,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
-from benchmarks.support import Bench, servers
+from benchmarks.rabbitmq import find_rabbitmq
+from benchmarks.support import BROKERS, Bench, servers
 
 from .faults import FAULTS, Step, chosen, plan, thaw_all
 from .load import Load
@@ -31,7 +32,7 @@ def say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; return 0 if nothing accepted was lost, doubled or set aside, else 1."""
+    """Run; return 0 if nothing accepted was lost, doubled, set aside or miscounted, else 1."""
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of faults (60)")
     parser.add_argument("--seed", type=int, help="replays the faults of an earlier run")
@@ -40,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--faults",
         default="",
         help=f"comma-separated areas or names: {', '.join(f.name for f in FAULTS)}",
+    )
+    parser.add_argument(
+        "--broker", choices=BROKERS, default="valkey", help="rabbitmq has to be installed (valkey)"
     )
     parser.add_argument("--json", action="store_true", help="the result as one line of JSON")
     parser.add_argument("--logs", type=Path, help="keep the logs of all programs in this folder")
@@ -51,7 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(str(error))
     say(f"seed {seed}")
     signal.signal(signal.SIGTERM, _interrupt)
-    with servers() as bench:
+    if options.broker == "rabbitmq" and find_rabbitmq() is None:
+        parser.error("RabbitMQ is not installed: no rabbitmq-server with its epmd")
+    with servers(options.broker) as bench:
         try:
             result = run(bench, list(plan(seed, options.seconds, faults)), options.rate)
         finally:
@@ -77,7 +83,8 @@ def run(bench: Bench, steps: list[Step], rate: float) -> dict[str, Any]:
             _carry_out(step, stack, windows)
         load.stop()
         quiet_s = _wait_for_quiet(stack, ledger)
-        verdict = ledger.judge(load.tally)
+        stack.wait_for_web()
+        verdict = ledger.judge(load.tally, load.statistics())
         left, exits = stack.spool_bytes(), stack.unasked_exits
     finally:
         _ignore_interrupts()

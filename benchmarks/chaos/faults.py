@@ -3,14 +3,10 @@
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
-import redis
-
 from app.dev import process
-from app.dev.broker import connect
 
 from .stack import WEBS, WORKERS, Stack
 
@@ -88,9 +84,8 @@ def _kill_master(stack: Stack, pick: int) -> None:
 def _kill_worker(stack: Stack, pick: int) -> None:
     """SIGKILL while a shipment is under way, if one is within the wait."""
     deadline = time.monotonic() + MID_BATCH_WAIT_S
-    with suppress(redis.RedisError), connect(stack.broker.url) as client:
-        while not client.hlen("unacked") and time.monotonic() < deadline:
-            pass
+    while not stack.broker.is_busy() and time.monotonic() < deadline:
+        pass
     stack.end(WORKERS[pick % len(WORKERS)], signal.SIGKILL)
 
 
@@ -117,8 +112,7 @@ def _restart_broker(stack: Stack, _: int) -> None:
 
 
 def _flush_broker(stack: Stack, _: int) -> None:
-    with connect(stack.broker.url) as client:
-        client.flushall()
+    stack.broker.forget()
 
 
 def _restart_database(stack: Stack, _: int) -> None:

@@ -25,6 +25,7 @@ HEADERS = {
     "Connection": "close",
 }
 CRM, INGEST = "/api/v1/crm/contacts", "/api/v1/ingest/actions"
+STATISTICS = "/api/v1/logs/stats"
 PROVIDER = "chaos"  # of what comes by ingest
 
 
@@ -77,6 +78,21 @@ class Load:
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(2 * ANSWER_SECONDS_MAX)
+
+    def statistics(self) -> dict[str, Any]:
+        """What the API says all action records add up to.
+
+        Raises:
+            requests.RequestException: it does not say.
+        """
+        with requests.Session() as session:
+            session.trust_env = False
+            session.headers.update(HEADERS)
+            url = f"http://127.0.0.1:{self._ports[0]}{STATISTICS}"
+            answer = session.get(url, timeout=ANSWER_SECONDS_MAX)
+        answer.raise_for_status()
+        told: dict[str, Any] = answer.json()
+        return told
 
     def _call_on(self, number: int) -> None:
         session = requests.Session()

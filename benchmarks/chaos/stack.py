@@ -12,7 +12,6 @@ from collections import Counter
 from pathlib import Path
 
 from app.dev import process
-from app.dev.broker import count_consumers
 from app.dev.procfile import read_procfile
 from app.dev.program import Program
 from app.dev.server import free_port
@@ -149,7 +148,7 @@ class Stack:
             f":{self.broker.port}/": f":{self.broker_link.port}/",
         }
         changed = {}
-        for name in (*DATABASE_SETTINGS, "REDIS_URL"):
+        for name in (*DATABASE_SETTINGS, *self.broker.env):
             changed[name] = env[name]
             for old, new in ways.items():
                 changed[name] = changed[name].replace(old, new)
@@ -157,7 +156,7 @@ class Stack:
 
     def _consumed(self) -> bool:
         self._tend()
-        return (count_consumers(self.broker.url) or 0) >= len(WORKERS)
+        return self.broker.consumers() >= len(WORKERS)
 
     def _logs(self) -> str:
         return ", ".join(str(program.log_path) for program in self.programs.values())

@@ -1,15 +1,12 @@
 """Fixtures of the acceptance tests: servers that a test may stop, and the product on them."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from app.dev import EmbeddedBroker
-from tests.support.product import ROOT, Product
+from tests.support.product import Product, migrated_environment
 
 
 @pytest.fixture
@@ -24,18 +21,8 @@ def product_environment(
     make_database: Callable[[str], dict[str, str]], broker: EmbeddedBroker, tmp_path: Path
 ) -> dict[str, str]:
     """A database of this test, migrated by the real commands, with the demo tenant."""
-    env = {
-        **os.environ,
-        **make_database(f"opsledger_{tmp_path.name}"[:63].lower()),
-        "REDIS_URL": broker.url,
-        "OPSLEDGER_DATA_DIR": str(tmp_path / "data"),
-        "OPSLEDGER_DEMO": "1",
-        "OPSLEDGER_CONFIRM_TIMEOUT_S": "2",  # so that a test need not wait the usual 15 s
-    }
-    for command in (["db", "upgrade"], ["demo"]):
-        argv = [sys.executable, "-m", "flask", "--app", "wsgi", *command]
-        subprocess.run(argv, cwd=ROOT, env=env, check=True, capture_output=True)
-    return env
+    database_urls = make_database(f"opsledger_{tmp_path.name}"[:63].lower())
+    return migrated_environment(database_urls, {"REDIS_URL": broker.url}, tmp_path)
 
 
 @pytest.fixture

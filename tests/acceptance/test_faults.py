@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from statistics import median
@@ -15,13 +16,8 @@ from benchmarks.chaos.link import linked
 from tests.support.product import Product
 
 CALLS = 100
+REFUSES_S = 4.0  # a worker asks for tasks every second
 SLOW_S = 0.2
-
-
-def all_arrive(product: Product, expected: int) -> bool:
-    """Wait until the API shows as many records as calls; they must not become more."""
-    arrived = product.wait_for(lambda: len(product.recorded()) >= expected)
-    return arrived and len(set(product.recorded())) == len(product.recorded()) == expected
 
 
 def test_calls_are_answered_and_recorded_while_the_broker_is_stopped(
@@ -34,7 +30,7 @@ def test_calls_are_answered_and_recorded_while_the_broker_is_stopped(
         product.call_crm()
     assert product.get("/health/ready").json()["status"] == "degraded"
     broker.start()
-    assert all_arrive(product, CALLS + 1)
+    assert product.all_arrive(CALLS + 1)
 
 
 def test_calls_are_answered_and_recorded_while_the_broker_hangs(
@@ -48,7 +44,23 @@ def test_calls_are_answered_and_recorded_while_the_broker_hangs(
     finally:
         os.kill(broker.pid or 0, signal.SIGCONT)
     assert slowest < 5_000  # far below what a publish inside the request would wait
-    assert all_arrive(product, CALLS + 1)
+    assert product.all_arrive(CALLS + 1)
+
+
+def test_a_broker_that_takes_nothing_ends_no_worker(
+    product: Product, broker: EmbeddedBroker
+) -> None:
+    """Valkey full, or a master without its replicas: it answers, with an error."""
+    client = connect(broker.url)
+    client.config_set("min-replicas-to-write", 1)
+    worker = product.programs["worker"].process
+    assert worker is not None
+    for _ in range(CALLS):
+        product.call_crm()
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(REFUSES_S)
+    client.config_set("min-replicas-to-write", 0)
+    assert product.all_arrive(CALLS)
 
 
 def test_a_slow_broker_makes_no_request_wait(
@@ -69,7 +81,7 @@ def test_a_slow_broker_makes_no_request_wait(
                 assert seconds_of_a_ping(url) >= SLOW_S
                 ill += [product.call_crm() for _ in range(CALLS)]
                 link.heal()
-            assert all_arrive(product, 10 + 8 * CALLS)
+            assert product.all_arrive(10 + 8 * CALLS)
     before, during = median(well), median(ill)
     assert during <= before * 1.1 + 0.5, (before, during)
     # Who waits for the broker waits at least as long as its delay.
@@ -94,7 +106,7 @@ def test_an_emptied_broker_loses_no_record(product: Product, broker: EmbeddedBro
     assert product.wait_for(lambda: client.llen("opsledger.persist") > 0)
     client.flushall()
     product.programs["worker"].start()
-    assert all_arrive(product, CALLS)
+    assert product.all_arrive(CALLS)
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
@@ -105,7 +117,7 @@ def test_a_killed_program_loses_no_record(product: Product, name: str) -> None:
     kill_tree(product, name)
     product.programs[name].start()
     assert product.wait_for(product.answers)
-    assert all_arrive(product, CALLS)
+    assert product.all_arrive(CALLS)
 
 
 def test_a_killed_web_worker_leaves_its_records_to_others(product: Product) -> None:
@@ -115,14 +127,14 @@ def test_a_killed_web_worker_leaves_its_records_to_others(product: Product) -> N
     for child in children_of(product, "web"):
         child.kill()
     assert product.wait_for(product.answers)
-    assert all_arrive(product, CALLS)
+    assert product.all_arrive(CALLS)
 
 
 def test_the_spool_is_empty_once_all_arrived(product: Product, tmp_path: Path) -> None:
     """Postgres has it, so the disk need not."""
     for _ in range(CALLS):
         product.call_crm()
-    assert all_arrive(product, CALLS)
+    assert product.all_arrive(CALLS)
     spool = tmp_path / "data" / "spool"
     assert product.wait_for(lambda: sum(p.stat().st_size for p in spool.iterdir()) == 0)
 

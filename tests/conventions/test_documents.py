@@ -1,5 +1,6 @@
 """What the documents say is what the code has."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,8 @@ import pytest
 
 from app.config import setting_fields
 from app.telemetry import METRICS
+from benchmarks import report
+from benchmarks.__main__ import RESULTS
 from tests.checks.configuration import DOCUMENT, render
 from tests.checks.links import broken_links
 
@@ -16,6 +19,14 @@ ROOT = Path(__file__).parents[2]
 def test_every_setting_is_documented_as_it_is() -> None:
     """docs/configuration.md is up to date: python -m tests.checks.configuration writes it."""
     assert DOCUMENT.read_text() == render()
+
+
+def test_the_page_of_benchmarks_has_the_figures_of_the_last_run() -> None:
+    """No number of its table is copied by hand: make bench writes both."""
+    page = report.PAGE.read_text()
+    lines = report.table(json.loads(RESULTS.read_text()))
+    assert len(lines) > 5
+    assert "\n".join(lines) in page
 
 
 def test_every_setting_has_unit_and_reason() -> None:

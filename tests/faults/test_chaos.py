@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.chaos.faults import FAULTS, chosen, plan
+from benchmarks.chaos.statistics import Cell, disagreements
 
 ROOT = Path(__file__).parents[2]
 SEED = 7
@@ -31,8 +32,41 @@ def test_a_minute_of_faults_loses_and_doubles_nothing(tmp_path: Path) -> None:
     assert result["persisted"] == result["accepted"], result
     counts = ("lost", "duplicated", "dead_lettered", "batches_disagreeing", "spool_bytes_left")
     assert {name: result[name] for name in counts} == dict.fromkeys(counts, 0), result
+    assert result["statistics_equal"] is True, result["statistics_wrong"]
     assert result["errors_outside_database_or_web_faults"] == 0, result["unexpected_errors"]
     assert run.returncode == 0
+
+
+TOLD = {
+    "total_actions": 7,
+    "successful_actions": 4,
+    "failed_actions": 3,
+    "average_execution_time_ms": 8.57,
+    "actions_by_type": {"crm_create": 5, "crm_get": 2},
+    "actions_by_provider": {"hubspot": 7},
+    "actions_by_status": {"success": 4, "failure": 1, "timeout": 2},
+}
+COUNTED = [
+    Cell("crm_create", "hubspot", "success", 4, 40),
+    Cell("crm_create", "hubspot", "failure", 1, 10),
+    Cell("crm_get", "hubspot", "timeout", 2, 10),
+]
+
+
+def test_statistics_that_equal_the_rows_are_told_from_others() -> None:
+    """A row too many, one in another cell, and a time that is off are each named."""
+    assert disagreements(TOLD, COUNTED) == []
+    assert disagreements({**TOLD, "percentiles_ms": {"p50": 1}}, COUNTED) == []
+    nothing = dict.fromkeys(TOLD, 0) | {name: {} for name in TOLD if "_by_" in name}
+    assert disagreements(nothing, []) == []
+    one_more = [*COUNTED, Cell("crm_get", "hubspot", "success", 1, 10)]
+    assert len(disagreements(TOLD, one_more)) >= 4
+    moved = {**TOLD, "actions_by_type": {"crm_create": 4, "crm_get": 3}}
+    assert [said.partition(":")[0] for said in disagreements(moved, COUNTED)] == ["actions_by_type"]
+    off = {**TOLD, "average_execution_time_ms": 8.58}
+    (said,) = disagreements(off, COUNTED)
+    assert "told 8.58, counted 8.571" in said
+    assert disagreements({}, COUNTED)
 
 
 def test_a_seed_replays_its_faults() -> None:

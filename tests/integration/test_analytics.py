@@ -286,6 +286,19 @@ def test_user_activity_is_counted_by_user_action_and_resource_type(
     assert ask(tenant, "user-activity", None, None) == ask(tenant, "user-activity", *week)
 
 
+@pytest.mark.parametrize("bucket", LENGTHS)
+def test_an_empty_window_has_empty_answers(
+    tenant: Inhabitant, actions: list[ActionRecord], bucket: str
+) -> None:
+    """Also where it lies on the joint of two units."""
+    for at in (MIDNIGHT.replace(day=1), NOW - timedelta(hours=1, milliseconds=3)):
+        for path in ("actions-by-type", "latency-by-provider", "user-activity", "slowest"):
+            assert ask(tenant, path, at, at) == []
+        assert (
+            sum(point["count"] for point in ask(tenant, "timeseries", at, at, bucket=bucket)) == 0
+        )
+
+
 def test_an_empty_tenant_has_empty_answers(tenant: Inhabitant) -> None:
     """And a series of zeros."""
     for path in ("actions-by-type", "failures", "latency-by-provider", "user-activity", "slowest"):

@@ -16,6 +16,7 @@ import pytest
 from app.dev import EmbeddedBroker, EmbeddedPostgres, process
 from app.dev.interrupts import Interrupts, Stopped
 from app.dev.server import free_port
+from benchmarks.rabbitmq import RabbitMQ, find_rabbitmq
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS_MAX = 60.0
@@ -45,7 +46,7 @@ def demo():
 WORKER = """
 import os
 from celery import Celery
-celery = Celery("mini", broker=os.environ["REDIS_URL"])
+celery = Celery("mini", broker=os.environ["OPSLEDGER_BROKER_URL"] or os.environ["REDIS_URL"])
 """
 PROCFILE = """
 web: python -m gunicorn -b ${OPSLEDGER_HOST}:${PORT} wsgi:application
@@ -235,6 +236,21 @@ def test_servers_that_are_given_are_used_and_none_is_started(
     assert f"REDIS_URL={broker.url}\n" in settings
     assert "MAINTENANCE_DATABASE_URL" in settings
     assert "WORKER_DATABASE_URL" not in settings
+
+
+@pytest.mark.skipif(find_rabbitmq() is None, reason="RabbitMQ is not installed")
+def test_a_given_rabbitmq_is_used_and_no_valkey_is_started(
+    tmp_path: Path, checkout: Path, run: Callable[..., Run]
+) -> None:
+    """Its workers cannot be counted as those of Valkey can, so nobody waits for one."""
+    with RabbitMQ(tmp_path / "rabbitmq") as broker:
+        first = run(**broker.env)
+        first.wait_for("Ctrl-C stops")
+        settings = (checkout / ".data" / "env").read_text()
+        assert first.end() == 0
+        assert broker.pid
+    assert "broker" not in first.output
+    assert f"OPSLEDGER_BROKER_URL={broker.url}\n" in settings
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ties children to their parent")

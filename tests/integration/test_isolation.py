@@ -106,7 +106,17 @@ def test_no_list_shows_a_foreign_word(houses: tuple[Household, Household]) -> No
 @pytest.mark.parametrize(
     ("path", "names"),
     [
-        ("/api/v1/logs/actions", {"provider_name": "{m}", "operation_id": "operation {m}"}),
+        (
+            "/api/v1/logs/actions",
+            {
+                "provider_name": "{m}",
+                "operation_id": "operation {m}",
+                "q": "error {m}",
+                "payload.of": "{m}",
+                "response.0": "{m}",
+                "metadata.of": "{m}",
+            },
+        ),
         (
             "/api/v1/logs/audits",
             {
@@ -114,6 +124,8 @@ def test_no_list_shows_a_foreign_word(houses: tuple[Household, Household]) -> No
                 "user_id": "user {m}",
                 "resource_id": "resource/{m}",
                 "operation_id": "operation {m}",
+                "q": "{m}",
+                "changes.after.of": "{m}",
             },
         ),
         ("/api/v1/crm/contacts/search", {"q": "{m}"}),
@@ -124,12 +136,16 @@ def test_no_filter_finds_anothers_records(
 ) -> None:
     """Another's very values match nothing; one's own match."""
     mine, theirs = houses
-    for name, form in names.items():
-        foreign, own = (
-            {name: form.format(m=house.marker, s=house.marker[:20])} for house in (theirs, mine)
-        )
-        assert mine.who.get(path, query_string=foreign).json == []
-        assert mine.who.get(path, query_string=own).json != []
+    for order in ("created", "commit"):
+        # The adapter's lists know no order.
+        asked = {} if path.startswith("/api/v1/crm") else {"order": order}
+        for name, form in names.items():
+            foreign, own = (
+                {**asked, name: form.format(m=house.marker, s=house.marker[:20])}
+                for house in (theirs, mine)
+            )
+            assert mine.who.get(path, query_string=foreign).json == []
+            assert mine.who.get(path, query_string=own).json != []
 
 
 def test_statistics_count_ones_own_records_alone(houses: tuple[Household, Household]) -> None:
@@ -152,11 +168,27 @@ def test_statistics_count_ones_own_records_alone(houses: tuple[Household, Househ
         assert sum(point["count"] for point in by_hour) == 0
 
 
+def test_no_record_is_found_by_anothers_id(houses: tuple[Household, Household]) -> None:
+    """q with a record's own id is a lookup, and finds as little as any other."""
+    mine, theirs = houses
+    for kind in ("action", "audit"):
+        path = f"/api/v1/logs/{kind}s?q="
+        own, foreign = (str(getattr(house, f"{kind}_id")) for house in (mine, theirs))
+        assert [row["id"] for row in mine.who.get(path + own).json] == [own]
+        assert mine.who.get(path + foreign).json == []
+        assert mine.who.get(f"{path}{foreign}&order=commit").json == []
+
+
 def test_a_cursor_of_another_tenant_is_refused(houses: tuple[Household, Household]) -> None:
     """Although both ask for the same list."""
     mine, theirs = houses
-    for kind in ("actions", "audits"):
-        link = next_page(theirs.who.get(f"/api/v1/logs/{kind}?limit=3"))
+    for kind in (
+        "actions?limit=3",
+        "audits?limit=3",
+        "actions?limit=3&order=commit",
+        "actions?q=error&limit=3",
+    ):
+        link = next_page(theirs.who.get(f"/api/v1/logs/{kind}"))
         assert link
         assert theirs.who.get(link).status_code == 200
         assert "other filters" in refused_fields(mine.who.get(link))["after"]

@@ -361,6 +361,35 @@ def test_the_roles_exist_and_may_do_little(latest: Migrated) -> None:
     assert found == [(role, False) for role in sorted(ROLES)]
 
 
+def test_an_index_reaches_the_partitions_that_are_there_and_those_to_come(
+    migrated: Migrated,
+) -> None:
+    """Built beside running writes, attached one by one, and again where a try was cut short."""
+    migrated.upgrade("0010_dead_letters_retry")
+    with migrated.owner() as connection:
+        for parent in ("action_logs", "audit_logs"):
+            for moment in ("2026-01-05", "2026-01-12"):
+                connection.execute(text(f"SELECT ensure_partition('{parent}', '{moment}')"))
+        # What a try leaves that was ended in the middle of the first partition.
+        connection.execute(
+            text("CREATE INDEX action_logs_batch_idx ON ONLY action_logs (batch_id)")
+        )
+        connection.execute(
+            text("CREATE INDEX action_logs_2026w02_batch_id_idx ON action_logs_2026w02 (batch_id)")
+        )
+    migrated.upgrade()
+    with migrated.owner() as connection:
+        connection.execute(text("SELECT ensure_partition('action_logs', '2026-01-19')"))
+    found = migrated.ask(
+        "SELECT indrelid::regclass::text, indisvalid FROM pg_index"
+        " JOIN pg_inherits ON inhrelid = indexrelid WHERE inhparent IN"
+        " ('action_logs_batch_idx'::regclass, 'audit_logs_batch_idx'::regclass) ORDER BY 1"
+    )
+    leaves = [f"action_logs_2026w{week:02}" for week in (2, 3, 4)]
+    leaves += [f"audit_logs_2026w{week:02}" for week in (2, 3)]
+    assert found == [(leaf, True) for leaf in leaves]
+
+
 def test_migrations_can_be_printed_as_sql(
     migrated: Migrated, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -395,7 +424,8 @@ def test_a_migration_does_not_wait_long_for_a_lock(migrated: Migrated) -> None:
     migrated.upgrade("0010_dead_letters_retry")
     before = migrated.revision
     with migrated.owner() as reader:
-        reader.execute(text("SELECT count(*) FROM dead_letters"))  # a long transaction
+        for table in ("dead_letters", "log_batches", "action_logs"):  # a long transaction
+            reader.execute(text(f"SELECT count(*) FROM {table}"))
         started = time.monotonic()
         with pytest.raises(OperationalError, match="lock timeout"):
             migrated.downgrade()

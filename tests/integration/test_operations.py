@@ -6,7 +6,17 @@ from urllib.parse import quote
 import pytest
 
 from app.capture import AuditService, log_action
-from tests.support.world import World, action, audit, problem_of
+from app.domain.records import Record
+from tests.support.world import (
+    World,
+    action,
+    audit,
+    follow,
+    next_page,
+    problem_of,
+    record_id,
+    refused_fields,
+)
 
 OPERATIONS = "/api/v1/logs/operations"
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
@@ -60,6 +70,51 @@ def test_a_timeline_shows_each_record_in_full(world: World) -> None:
     for row, kind in zip(tenant.get(f"{OPERATIONS}/op-1").json, ("action", "audit"), strict=True):
         detail = tenant.get(f"/api/v1/logs/{kind}s/{row['id']}").json
         assert row == {"kind": kind, **detail}
+
+
+@pytest.mark.parametrize("limit", [1, 2, 7, 40, 41])
+def test_a_long_operation_is_shown_page_by_page(world: World, limit: int) -> None:
+    """Each record once, also where an action and an audit log have one id and a page ends there."""
+    tenant = world.settle()
+    records: list[Record] = []
+    for number in range(20):
+        at = START + timedelta(seconds=number // 3)
+        records.append(action(tenant.tenant_id, at=at, operation_id="op/1"))
+        twin = records[-1].id if number % 2 else record_id(at)
+        records.append(audit(tenant.tenant_id, id=twin, operation_id="op/1"))
+    world.put(*records, action(tenant.tenant_id, operation_id="op/2"))
+    pages = list(follow(tenant, f"{OPERATIONS}/op%2F1?limit={limit}"))
+    shown = [(row["id"], row["kind"]) for page in pages for row in page]
+    assert shown == sorted((str(record.id), record.kind.value) for record in records)
+    assert all(len(page) == limit for page in pages[:-1])
+    assert 0 < len(pages[-1]) <= limit
+
+
+def test_more_than_a_thousand_retries_are_not_cut_off_in_silence(world: World) -> None:
+    """A hundred, unless asked for more, and a link to the rest."""
+    tenant = world.settle()
+    world.put(*(action(tenant.tenant_id, operation_id="loop") for _ in range(1100)))
+    first = tenant.get(f"{OPERATIONS}/loop")
+    assert len(first.json) == 100
+    assert next_page(first)
+    pages = list(follow(tenant, f"{OPERATIONS}/loop?limit=1000"))
+    assert [len(page) for page in pages] == [1000, 100]
+
+
+def test_a_cursor_of_another_operation_is_refused(world: World) -> None:
+    """It is bound to the operation and the tenant."""
+    tenant, other = world.settle(), world.settle()
+    for who in (tenant, other):
+        for name in ("one", "two"):
+            world.put(*(action(who.tenant_id, operation_id=name) for _ in range(3)))
+    link = next_page(tenant.get(f"{OPERATIONS}/one?limit=2"))
+    assert link
+    assert len(tenant.get(link).json) == 1
+    for reader, path in ((tenant, link.replace("/one?", "/two?")), (other, link)):
+        assert "other filters" in refused_fields(reader.get(path))["after"]
+    logs = next_page(tenant.get("/api/v1/logs/actions?limit=2")) or ""
+    path = f"{OPERATIONS}/one?after={logs.partition('after=')[2]}"
+    assert "not a cursor" in refused_fields(tenant.get(path))["after"]
 
 
 @pytest.mark.parametrize(

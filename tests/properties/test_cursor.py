@@ -1,5 +1,7 @@
 """Cursors: they open the list they were made for, no other, and no string breaks the server."""
 
+import base64
+import re
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +17,15 @@ from app.domain.filters import (
     encode_cursor,
 )
 from app.domain.identity import is_record_id
+from app.domain.paths import PathFilter
+from app.domain.tail import (
+    AFTER_ALL,
+    BEFORE_ALL,
+    START,
+    Position,
+    decode_position,
+    encode_position,
+)
 from app.errors import InvalidInput
 from tests.support.strategies import any_text, clean_text, record_ids
 
@@ -23,6 +34,13 @@ Filters = ActionFilter | AuditFilter
 modest = settings(max_examples=200, deadline=None)
 texts = st.none() | any_text
 times = st.none() | st.datetimes(timezones=st.timezones())
+
+paths = st.builds(
+    PathFilter, root=any_text, keys=st.lists(any_text, max_size=3).map(tuple), value=any_text
+)
+positions = st.just(START) | st.builds(
+    Position, batch_id=record_ids(), last_id=record_ids() | st.sampled_from([BEFORE_ALL, AFTER_ALL])
+)
 
 action_filters = st.builds(
     ActionFilter,
@@ -33,6 +51,8 @@ action_filters = st.builds(
     until=times,
     min_execution_time_ms=st.none() | st.integers(),
     operation_id=texts,
+    q=texts,
+    paths=st.lists(paths, max_size=2).map(tuple),
 )
 audit_filters = st.builds(
     AuditFilter,
@@ -42,6 +62,8 @@ audit_filters = st.builds(
     user_id=texts,
     since=times,
     until=times,
+    q=texts,
+    paths=st.lists(paths, max_size=2).map(tuple),
 )
 filters_of_any_kind = action_filters | audit_filters
 
@@ -104,6 +126,41 @@ def test_a_damaged_cursor_is_invalid_input_or_still_names_a_row(
     except InvalidInput:
         return
     assert is_record_id(found)
+
+
+@given(positions, filters_of_any_kind, any_text)
+@modest
+def test_a_tails_cursor_leads_back_to_its_position(
+    position: Position, filters: Filters, scope: str
+) -> None:
+    """Printable, short, and safe in a URL."""
+    cursor = encode_position(position, filters, scope)
+    assert decode_position(cursor, filters, scope) == position
+    assert len(cursor) <= CURSOR_CHARS_MAX
+    assert re.fullmatch(r"[A-Za-z0-9_=-]+", cursor)
+
+
+@given(
+    positions, st.tuples(filters_of_any_kind, any_text), st.tuples(filters_of_any_kind, any_text)
+)
+@modest
+def test_a_tails_cursor_opens_no_other_list(
+    position: Position, mine: tuple[Filters, str], other: tuple[Filters, str]
+) -> None:
+    """Of other filters or another scope, nor as a cursor of the other mode."""
+    cursor = encode_position(position, *mine)
+    _assert_refused(cursor, *mine)
+    if mine != other:
+        with pytest.raises(InvalidInput, match="other filters"):
+            decode_position(cursor, *other)
+
+
+@given(any_text | st.binary(max_size=48).map(lambda raw: base64.urlsafe_b64encode(raw).decode()))
+@modest
+def test_any_other_string_is_no_position(cursor: str) -> None:
+    """And never another exception."""
+    with pytest.raises(InvalidInput):
+        decode_position(cursor, ActionFilter(), "actions")
 
 
 def _assert_refused(cursor: str, filters: Filters, scope: str) -> None:

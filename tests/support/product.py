@@ -1,5 +1,8 @@
 """The product as processes: web, worker and beat of the Procfile, on servers of one's own."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +23,26 @@ ARRIVE_S = 40.0
 CONTACT = {"email": "test@example.com", "first_name": "Test", "last_name": "User"}
 
 
+def migrated_environment(
+    database_urls: Mapping[str, str], broker: Mapping[str, str], folder: Path
+) -> dict[str, str]:
+    """The settings of a product on a database that is empty yet: migrated by the real commands,
+    with the demo tenant.
+    """
+    env = {
+        **os.environ,
+        **database_urls,
+        **broker,
+        "OPSLEDGER_DATA_DIR": str(folder / "data"),
+        "OPSLEDGER_DEMO": "1",
+        "OPSLEDGER_CONFIRM_TIMEOUT_S": "2",  # so that a test need not wait the usual 15 s
+    }
+    for command in (["db", "upgrade"], ["demo"]):
+        argv = [sys.executable, "-m", "flask", "--app", "wsgi", *command]
+        subprocess.run(argv, cwd=ROOT, env=env, check=True, capture_output=True)
+    return env
+
+
 class Product:
     """Programs of the Procfile that run until the with-block ends.
 
@@ -33,10 +56,8 @@ class Product:
         self.port = free_port()
         settings = {**env, "PORT": str(self.port), "OPSLEDGER_HOST": "127.0.0.1"}
         self.env = children_environment(settings, env)  # its PATH leads to our own gunicorn
-        self.programs = {
-            name: Program(name, command, env=self.env, cwd=ROOT, log_path=folder / f"{name}.log")
-            for name, command in read_procfile(ROOT / "Procfile", names).items()
-        }
+        self._folder = folder
+        self.programs = {name: self._program(name, name) for name in names}
         self.session = requests.Session()
         self.session.headers["X-API-Key"] = "test-api-key-12345"
 
@@ -55,6 +76,12 @@ class Product:
         traceback: TracebackType | None,
     ) -> None:
         self._stop()
+
+    def start_another(self, name: str) -> Program:
+        """A second program of the kind, which the caller stops."""
+        program = self._program(name, f"{name}2")
+        program.start()
+        return program
 
     def answers(self) -> bool:
         """Whether web serves."""
@@ -86,9 +113,20 @@ class Product:
             path = following.partition(str(self.port))[2] or None
         return found
 
+    def all_arrive(self, expected: int, seconds: float = ARRIVE_S) -> bool:
+        """Wait until the API shows as many records as calls; they must not become more."""
+        arrived = self.wait_for(lambda: len(self.recorded()) >= expected, seconds)
+        found = self.recorded()
+        return arrived and len(set(found)) == len(found) == expected
+
     def wait_for(self, happened: Callable[[], bool], seconds: float = ARRIVE_S) -> bool:
         """Wait until something happened; says whether it did in time."""
         return wait_until(happened, seconds)
+
+    def _program(self, kind: str, name: str) -> Program:
+        command = read_procfile(ROOT / "Procfile", (kind,))[kind]
+        log_path = self._folder / f"{name}.log"
+        return Program(name, command, env=self.env, cwd=ROOT, log_path=log_path)
 
     def _stop(self) -> None:
         self.session.close()

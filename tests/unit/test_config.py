@@ -62,6 +62,8 @@ def test_a_blank_setting_is_the_default(name: str) -> None:
         ("OPSLEDGER_DEMO", "Yes", "demo", True),
         ("OPSLEDGER_DEMO", " ON ", "demo", True),
         ("OPSLEDGER_DEMO", "false", "demo", False),
+        ("REDIS_URL", "sentinel://a:1;sentinel://b", "redis_url", None),
+        ("OPSLEDGER_BROKER_URL", "amqps://u:p@a//;amqps://u:p@b//", "broker_url", None),
         ("DATABASE_URL", "postgres://u@h/d", "database_url", "postgresql+psycopg2://u@h/d"),
         ("DATABASE_URL", "postgresql://u@h/d", "database_url", "postgresql+psycopg2://u@h/d"),
         ("OWNER_DATABASE_URL", "postgresql+psycopg2://o@h/d", "owner_database_url", None),
@@ -91,12 +93,26 @@ def test_a_setting_is_read_in_its_type(name: str, text: str, field: str, value: 
         ("OPSLEDGER_PAYLOAD_BYTES_MAX", "1048577"),
         ("OPSLEDGER_EXTERNAL_ID_KEY", "x" * 31),
         ("OPSLEDGER_HOT_DAYS", "0"),
+        ("REDIS_URL", "amqp://h//"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", "redis://h:port/0"),
+        ("REDIS_URL", "redis://a/0;redis://b/0"),
+        ("OPSLEDGER_BROKER_URL", "http://h/"),
+        ("OPSLEDGER_BROKER_URL", "amqp://a//;sentinel://b"),
     ],
 )
 def test_a_bad_setting_is_refused_by_its_name_and_value(name: str, text: str) -> None:
     """The sentence also says what it takes."""
     with pytest.raises(InvalidSetting, match=f"^{name}='{text}' is not valid: ."):
         load_settings({name: text})
+
+
+def test_what_is_refused_is_shown_without_its_password() -> None:
+    """The sentence ends in a log."""
+    with pytest.raises(InvalidSetting) as refused:
+        load_settings({"OPSLEDGER_BROKER_URL": "amqp://u:secret@a//;redis://:secret@b/0"})
+    assert "secret" not in str(refused.value)
+    assert "amqp://***@a//;redis://***@b/0" in str(refused.value)
 
 
 def test_each_role_has_its_url_or_shares_the_one_given() -> None:

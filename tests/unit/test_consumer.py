@@ -9,7 +9,12 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 import celeryconfig
-from tasks.consumer import RETRY_MAX_S, HonestChannel, PromptConsumer
+from tasks.consumer import (
+    RETRY_MAX_S,
+    HonestChannel,
+    HonestSentinelChannel,
+    PromptConsumer,
+)
 
 
 def test_workers_use_it() -> None:
@@ -48,15 +53,26 @@ def test_a_lost_connection_that_cannot_be_closed_does_not_end_the_worker(
 
     monkeypatch.setattr(Consumer, "on_connection_error_after_connected", fail)
     consumer: Any = PromptConsumer.__new__(PromptConsumer)
+    consumer.channel_errors = ()
     consumer.on_connection_error_after_connected(ConnectionError())
     assert consumer.connection is None
 
 
-def test_a_closed_channel_is_a_lost_broker() -> None:
+@pytest.mark.parametrize(
+    ("scheme", "kind"), [("redis", HonestChannel), ("sentinel", HonestSentinelChannel)]
+)
+def test_a_closed_channel_is_a_lost_broker(scheme: str, kind: type[Any]) -> None:
     """So that a late acknowledgement is an error Celery knows, and does not end the worker."""
-    connection = Connection("redis://127.0.0.1:1/0")
-    assert connection.transport.Channel is HonestChannel
-    channel: Any = HonestChannel.__new__(HonestChannel)
+    connection = Connection(f"{scheme}://127.0.0.1:1/0")
+    assert connection.transport.Channel is kind
+    channel: Any = kind.__new__(kind)
     channel.connection = None
     with pytest.raises(connection.connection_errors, match="delivered again"):
         channel._connparams()
+
+
+def test_it_does_not_make_queues_for_delayed_tasks() -> None:
+    """Celery would, 28 of them, where it finds quorum queues."""
+    named = [str(step) for step in PromptConsumer.Blueprint.default_steps]
+    assert len(named) == len(Consumer.Blueprint.default_steps) - 1
+    assert not any("delayed" in step for step in named)

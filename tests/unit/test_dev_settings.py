@@ -46,6 +46,7 @@ def test_children_are_told_where_everything_is() -> None:
     assert told == {
         "DATABASE_URL": "postgresql://a/b",
         "REDIS_URL": "redis://r/0",
+        "OPSLEDGER_BROKER_URL": "",
         "PORT": "8001",
         "OPSLEDGER_HOST": "127.0.0.1",
         "OPSLEDGER_DATA_DIR": "/checkout/d",

@@ -3,7 +3,7 @@
 import base64
 from dataclasses import replace
 from datetime import UTC, datetime
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from uuid_utils.compat import uuid7
@@ -16,6 +16,8 @@ from app.domain.filters import (
     decode_cursor,
     encode_cursor,
 )
+from app.domain.paths import PathFilter
+from app.domain.tail import Position, encode_position
 from app.errors import InvalidInput
 
 FILTERS = ActionFilter(action_type=("crm_get",), since=datetime(2026, 1, 1, tzinfo=UTC))
@@ -75,6 +77,21 @@ def test_a_string_that_is_no_cursor_is_refused(cursor: str) -> None:
     """As invalid input, whatever its bytes."""
     with pytest.raises(InvalidInput, match="not a cursor of this API"):
         decode_cursor(cursor, FILTERS, "actions")
+
+
+def test_a_cursor_of_today_opens_tomorrow() -> None:
+    """Readers keep a tail's cursor for weeks: only what is set may count, in this very form."""
+    batch = UUID("0198c0de-0000-7000-8000-000000000001")
+    last = UUID("0198c0de-0000-7000-8000-000000000002")
+    for filters, cursor in (
+        (ActionFilter(), "AZjA3gAAcACAAAAAAAAAAQGYwN4AAHAAgAAAAAAAAALM2j66j9IhPQ=="),
+        (
+            replace(FILTERS, q="x", paths=(PathFilter("payload", ("a", "b"), "1"),)),
+            "AZjA3gAAcACAAAAAAAAAAQGYwN4AAHAAgAAAAAAAAAJGUL2KIS3nNA==",
+        ),
+        (AuditFilter(user_id="jane"), "AZjA3gAAcACAAAAAAAAAAQGYwN4AAHAAgAAAAAAAAAJzQXfD8ppHEA=="),
+    ):
+        assert encode_position(Position(batch, last), filters, "s") == cursor
 
 
 def test_a_page_starts_at_the_newest_row() -> None:

@@ -80,3 +80,29 @@ def test_after_an_outage_of_the_broker_no_shipment_waits_long(
     assert broker.taken.count(first) == 5
     assert shipper._in_flight[first].due_at - time.monotonic() <= 0.01
     shipper.stop(grace_s=0)
+
+
+def test_after_an_outage_of_the_database_no_shipment_waits_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers gave it back to the broker again and again, and RabbitMQ drops what comes back too
+    often; nobody else would bring it.
+    """
+    monkeypatch.setattr(module, "BACKOFF_MAX_S", 0.001)
+    monkeypatch.setattr(module, "CONFIRM_INTERVAL_S", 0.0)
+    spool, broker = open_spool(tmp_path), Broker()
+    away = True
+
+    def confirmed(_: list[UUID]) -> set[UUID]:
+        if away:
+            raise ConnectionError("no database")
+        return set()
+
+    shipper = ship(spool, broker, confirmed, 0.01)
+    spool.append(b"record")
+    until(lambda: shipper.flush(0) or len(broker.taken) >= 6)  # 10, 20, 40 … 160 ms apart
+    away = False
+    until(lambda: shipper.flush(0) or not shipper._database.failing)
+    (item,) = shipper._in_flight.values()
+    assert item.due_at - time.monotonic() <= 0.01
+    shipper.stop(grace_s=0)

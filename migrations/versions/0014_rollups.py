@@ -8,8 +8,8 @@ the packed bytes too, so that a unit which lacks a cell need not be read.
 
 from alembic import op
 
-revision = "0012_rollups"
-down_revision = "0011_task_runs"
+revision = "0014_rollups"
+down_revision = "0013_log_batches_kind_idx"
 branch_labels = None
 depends_on = None
 

@@ -10,8 +10,8 @@ writes, then attached; what a try that failed has left is made anew by the next.
 from alembic import context, op
 from sqlalchemy import text
 
-revision = "0013_filter_idxs"
-down_revision = "0012_rollups"
+revision = "0015_filter_idxs"
+down_revision = "0014_rollups"
 branch_labels = None
 depends_on = None
 
