@@ -141,6 +141,13 @@ class Settings:
         "URL",
         "The query API's connection, as the role opsledger_web, which row-level security binds.",
     )
+    read_database_url: str = _setting(
+        "DATABASE_READ_URL",
+        "",
+        "URL",
+        "A replica that answers the queries, as opsledger_web too; while it is away DATABASE_URL"
+        " does. Empty: there is none.",
+    )
     worker_database_url: str = _setting(
         "WORKER_DATABASE_URL",
         "",
