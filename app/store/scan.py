@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from ..domain.filters import Page
-from ..domain.identity import MILLISECOND, created_at_of
+from ..domain.identity import EPOCH, MILLISECOND, created_at_of
 from ..domain.records import Kind
 from .columns import TABLES
 from .partitions import WEEK, first_week, week_of
@@ -23,7 +23,9 @@ from .rollup_map import Window
 
 # If every twentieth row matches, a page of 100 is among so many; reading them takes about 1 ms.
 GLANCE_ROWS = 2000
-LOOK_ROWS = 24_000  # where a glance found some, a longer look at so many costs less than a map
+# Where a glance found some, a longer look at so many costs less than an index, or than a map.
+INDEX_LOOK_ROWS = 5_000
+MAP_LOOK_ROWS = 16_000
 LOOK_MARGIN = 1.25  # as matches lie unevenly
 WIDE_ROWS = 1000  # a window of more rows is read from its end on, until the page is full
 # Planning takes about 0.07 ms for each partition, and most pages are full after the first weeks.
@@ -103,18 +105,18 @@ class Scan:
 
     def by_week(self) -> list[Any]:
         """Rows that an index finds in each partition, not in order, and that may be many."""
-        return self._glance() or self.by_index()
+        return self._glance(INDEX_LOOK_ROWS) or self.by_index()
 
     def in_windows(self, windows: Callable[[], Iterable[Window]]) -> list[Any]:
         """Rows that lie in windows, which are apart from each other and come newest first."""
-        return self._glance() or self._collect(self._by_windows(windows()))
+        return self._glance(MAP_LOOK_ROWS) or self._collect(self._by_windows(windows()))
 
-    def _glance(self) -> list[Any]:
+    def _glance(self, rows_max: int) -> list[Any]:
         """The page, if the newest rows fill it or promise that some more will; else nothing."""
         page, enough = self._wanted.page, self._wanted.enough
         start = f"l.created_at >= {self._moment(week_of(self._top()) - WEEK)}"
         rows = GLANCE_ROWS
-        while rows <= LOOK_ROWS:
+        while rows <= rows_max:
             look = self._look(start, 0, rows)
             found = self._execute(f"{look} OFFSET {page.skip} LIMIT {page.limit}")
             if len(found) == page.limit:
@@ -176,8 +178,9 @@ class Scan:
             bottom = bottom or self._bottom()
 
     def _top(self) -> datetime:
+        """Where to begin: what is newer lies in the same week, or in none yet."""
         end = self._wanted.end
-        return self._now if end is None else min(end, self._now)
+        return self._now if end is None else max(min(end, self._now), EPOCH)
 
     def _bottom(self) -> datetime:
         """The first week in which there can be rows."""

@@ -87,7 +87,8 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Bounds so small that a few records take every step."""
     for name, value in {
         "GLANCE_ROWS": 3,
-        "LOOK_ROWS": 8,
+        "INDEX_LOOK_ROWS": 6,
+        "MAP_LOOK_ROWS": 8,
         "WIDE_ROWS": 2,
         "WINDOWS_AT_ONCE": 2,
     }.items():
