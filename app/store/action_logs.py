@@ -90,7 +90,7 @@ class ActionLogRepository:
             rows = scan.by_week()
         else:
             rows = scan.in_windows(partial(self._windows, filters, wanted))
-        return ACTIONS.rows(self._tenant_id, rows)
+        return ACTIONS.rows(rows)
 
     def search_by_content(
         self, filters: ActionFilter, page: Page, *, seconds: float

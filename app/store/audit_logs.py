@@ -77,7 +77,7 @@ class AuditLogRepository:
             rows = scan.in_windows(partial(self._windows, filters, wanted))
         else:
             rows = scan.by_week()
-        return AUDITS.rows(self._tenant_id, rows)
+        return AUDITS.rows(rows)
 
     def search_by_content(
         self, filters: AuditFilter, page: Page, *, seconds: float

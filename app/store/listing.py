@@ -11,6 +11,7 @@ import orjson
 
 from ..domain.codec import JSON_COLUMNS
 
+AS_TEXT = JSON_COLUMNS | {"id", "tenant_id"}  # the driver would make objects of them
 # As format_time() writes it.
 TIME = """to_char(l.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
 
@@ -34,20 +35,14 @@ class Listing:
     def __init__(self, *names: str) -> None:
         self._names = names
         self._json = JSON_COLUMNS.intersection(names)
-        self._read = [name for name in names if name != "tenant_id"]
-        self.columns = ", ".join(map(_shown, self._read))
+        self.columns = ", ".join(map(_shown, names))
 
-    def rows(self, tenant_id: UUID, found: Iterable[Sequence[Any]]) -> list[ListedRow]:
-        """What the columns of a tenant's rows make."""
-        blank = dict.fromkeys(self._names)
-        blank["tenant_id"] = str(tenant_id)  # the same in all, so not read with each
-        listed = []
-        for values in found:
-            row = ListedRow(blank)
-            row.update(zip(self._read, values, strict=True))
+    def rows(self, found: Iterable[Sequence[Any]]) -> list[ListedRow]:
+        """What the values of the columns make."""
+        listed = [ListedRow(zip(self._names, values, strict=True)) for values in found]
+        for row in listed if self._json else ():
             for name in self._json:
                 row[name] = orjson.Fragment(row[name] or b"{}")
-            listed.append(row)
         return listed
 
 
@@ -55,7 +50,7 @@ def _shown(name: str) -> str:
     """A column as it is read, over the log's alias l."""
     if name == "created_at":
         return TIME
-    return f"l.{name}::text" if name == "id" or name in JSON_COLUMNS else f"l.{name}"
+    return f"l.{name}::text" if name in AS_TEXT else f"l.{name}"
 
 
 ACTIONS = Listing(
