@@ -13,7 +13,7 @@ from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
 from ..providers import CrmProvider
-from ..store.action_logs import list_action_types
+from ..store.action_types import list_action_types
 from ..store.replica import ReadDatabase
 from ..store.session import Database
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from ..domain.filters import ActionFilter, Page
@@ -16,7 +16,7 @@ from ..domain.records import FAILED_STATUSES, ActionStatus, Kind
 from ..domain.tail import Position
 from .content import content_matches
 from .listing import ACTIONS, ListedRow
-from .models import ActionLogRow, ActionTypeRow
+from .models import ActionLogRow
 from .paging import oldest_first, within
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
@@ -190,13 +190,3 @@ class ActionLogRepository:
 
 def _detail(row: Any) -> ActionLog:
     return ActionLog(**{**row, "metadata": row["metadata"] or {}})
-
-
-def list_action_types(session: Session) -> list[str]:
-    """Every action type that exists on this platform, by name."""
-    return list(session.execute(select(ActionTypeRow.name).order_by(ActionTypeRow.name)).scalars())
-
-
-def add_action_type(session: Session, name: str) -> bool:
-    """Make a new action type known; False if it is known already."""
-    return bool(session.execute(select(func.add_action_type(name))).scalar_one())
