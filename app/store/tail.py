@@ -85,15 +85,18 @@ class Tail:
         batches = self._batches(position, filters, limit)
         whole = len(batches) == batches[0].ahead < BATCHES_MAX if batches else True
         looked_at = [batch for batch in batches if batch.in_window]
+        # Before they are read: a partition attached in this transaction's time may not be seen yet.
+        unseen = self._first_gap(looked_at, position)
         rows = self._rows(statement, looked_at, position, limit)
         # After they were read, so that rows which go meanwhile are missed here, too.
         if not self._stands(position):
             raise RowsGone(self._past(batches))
         gap = self._first_gap(looked_at, position)
-        if gap is not None:
-            if gap is batches[0]:
-                raise RowsGone(self._past(batches))
-            batches, whole = batches[: batches.index(gap)], False
+        if gap is not None and gap is batches[0]:
+            raise RowsGone(self._past(batches))
+        cuts = [batches.index(one) for one in (unseen, gap) if one is not None]
+        if cuts:  # the next page, a transaction of its own, begins there
+            batches, whole = batches[: min(cuts)], False
             sound = {batch.id for batch in batches}
             rows = [row for row in rows if row["batch_id"] in sound]
         end = Position(batches[-1].id, AFTER_ALL) if batches else position
