@@ -85,18 +85,15 @@ class Tail:
         batches = self._batches(position, filters, limit)
         whole = len(batches) == batches[0].ahead < BATCHES_MAX if batches else True
         looked_at = [batch for batch in batches if batch.in_window]
-        # Before they are read: a partition attached in this transaction's time may not be seen yet.
-        unseen = self._first_gap(looked_at, position)
         rows = self._rows(statement, looked_at, position, limit)
         # After they were read, so that rows which go meanwhile are missed here, too.
         if not self._stands(position):
             raise RowsGone(self._past(batches))
         gap = self._first_gap(looked_at, position)
-        if gap is not None and gap is batches[0]:
-            raise RowsGone(self._past(batches))
-        cuts = [batches.index(one) for one in (unseen, gap) if one is not None]
-        if cuts:  # the next page, a transaction of its own, begins there
-            batches, whole = batches[: min(cuts)], False
+        if gap is not None:
+            if gap is batches[0]:
+                raise RowsGone(self._past(batches))
+            batches, whole = batches[: batches.index(gap)], False
             sound = {batch.id for batch in batches}
             rows = [row for row in rows if row["batch_id"] in sound]
         end = Position(batches[-1].id, AFTER_ALL) if batches else position
@@ -185,6 +182,9 @@ class Tail:
         return self._first_hot(after_seq=batches[-1].seq)
 
     def _first_hot(self, *, after_seq: int = -1, since: datetime | None = None) -> Position:
+        # The end is told first: what is committed while the rest is asked for lies behind it.
+        newest = self._select_batches().order_by(LogBatchRow.seq.desc()).limit(1)
+        last = self._session.execute(newest).first()
         oldest = select(func.min(self._row.created_at)).where(
             self._row.tenant_id == self._tenant_id
         )
@@ -196,8 +196,6 @@ class Tail:
             first = self._session.execute(hot.order_by(LogBatchRow.seq).limit(1)).first()
             if first is not None:
                 return Position(first.id, BEFORE_ALL)
-        newest = self._select_batches().order_by(LogBatchRow.seq.desc()).limit(1)
-        last = self._session.execute(newest).first()
         return START if last is None else Position(last.id, AFTER_ALL)
 
     def _counts(self, batches: Sequence[Any]) -> dict[UUID, int]:
