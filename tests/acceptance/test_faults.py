@@ -5,7 +5,6 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from statistics import median
 
 import psutil
 import pytest
@@ -66,8 +65,7 @@ def test_a_broker_that_takes_nothing_ends_no_worker(
 def test_a_slow_broker_makes_no_request_wait(
     product_environment: dict[str, str], broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    """One that takes 200 ms longer for everything; calls before and during it, in turn."""
-    well: list[float] = []
+    """One that takes 200 ms longer for everything; what that costs, `make bench` tells (outage)."""
     ill: list[float] = []
     with linked(lambda: broker.port) as link:
         url = broker.url.replace(f":{broker.port}/", f":{link.port}/")
@@ -76,14 +74,11 @@ def test_a_slow_broker_makes_no_request_wait(
             for _ in range(10):
                 product.call_crm()
             for _ in range(4):
-                well += [product.call_crm() for _ in range(CALLS)]
                 link.slow(SLOW_S)
                 assert seconds_of_a_ping(url) >= SLOW_S
                 ill += [product.call_crm() for _ in range(CALLS)]
                 link.heal()
-            assert product.all_arrive(10 + 8 * CALLS)
-    before, during = median(well), median(ill)
-    assert during <= before * 1.1 + 0.5, (before, during)
+            assert product.all_arrive(10 + 4 * CALLS)
     # Who waits for the broker waits at least as long as its delay.
     assert sum(time >= SLOW_S * 1000 for time in ill) <= len(ill) // 100
 
