@@ -21,6 +21,7 @@ from .extension import Opsledger
 from .pipeline.limits import Limiter, counting_in
 from .providers import crm_provider
 from .store import METADATA
+from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
 
@@ -41,7 +42,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes_max
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
-    service = Service(settings, database, crm_provider(settings.crm_provider, database))
+    reads = ReadDatabase(database, _connect_replica(settings))
+    service = Service(settings, database, reads, crm_provider(settings.crm_provider, database))
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
@@ -87,6 +89,16 @@ def _open_limiter(settings: Settings) -> Limiter:
         ),
     }
     return Limiter(quotas, counting_in(broker_of(settings), settings.broker_timeout_s))
+
+
+def _connect_replica(settings: Settings) -> Database | None:
+    if not settings.read_database_url:
+        return None
+    return Database.connect(
+        settings.read_database_url,
+        statement_timeout_s=settings.query_timeout_s,
+        connect_timeout_s=REPLICA_CONNECT_TIMEOUT_S,
+    )
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

@@ -5,17 +5,22 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from ..domain.filters import ActionFilter, AuditFilter, Page
+import flask
+
+from ..domain.filters import ActionFilter, AuditFilter, Filters, Page
 from ..domain.identity import created_at_of, format_time
 from ..domain.paths import PathFilter
 from ..domain.tail import Position, decode_position, encode_position
 from ..errors import CursorTooOld
+from ..store.listing import ListedRow
 from ..store.tail import RowsGone
 from .paging import HasId, Paging, next_link
+from .rendering import respond_list
 from .service import current_service
 from .withholding import all_shown, refuse_search
 
 REACHED = "X-Search-Reached"
+COMMIT = "commit"  # the order of a tail
 AT_END = "X-Tail-End"
 LIST_HEADERS = {
     REACHED: {
@@ -32,13 +37,13 @@ LIST_HEADERS = {
 Row = TypeVar("Row", bound=HasId)
 Asked = TypeVar("Asked", ActionFilter, AuditFilter)
 Asked_contra = TypeVar("Asked_contra", contravariant=True)
-Answer = tuple[Sequence[Row], int, dict[str, str]]
+Answer = flask.Response | tuple[Sequence[Row], int, dict[str, str]]
 
 
 class Log(Protocol[Asked_contra, Row]):
     """One of the two logs of a tenant; both repositories are."""
 
-    def search(self, filters: Asked_contra, page: Page) -> list[Row]:
+    def search(self, filters: Asked_contra, page: Page) -> list[ListedRow]:
         """The page of the records that match, newest first."""
         ...
 
@@ -68,18 +73,20 @@ def answer(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: s
         Forbidden: the query looks into payloads, which the key may not see.
     """
     refuse_search(filters)
-    rows, status, headers = _read(log, query, filters, scope)
-    return all_shown(rows), status, headers
-
-
-def _read(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
-    if query.get("order") == "commit":
+    if query.get("order") == COMMIT:
         return _tail(log, query, filters, f"{scope} commit")
     paging = Paging(query, filters, scope)
     if filters.by_content:
         return _search(log, query["limit"], filters, paging)
-    rows, headers = paging.respond(log.search(filters, paging.page))
-    return rows, 200, headers
+    page, headers = paging.respond(log.search(filters, paging.page))
+    return respond_list(page, headers)
+
+
+def needs_snapshot(query: dict[str, Any], filters: Filters) -> bool:
+    """Whether what is asked for is a plain list: it is read from rows and rollups, which have to
+    agree. A tail has to see what goes while it reads.
+    """
+    return query.get("order") != COMMIT and not filters.by_content
 
 
 def paths_of(query: dict[str, Any]) -> tuple[PathFilter, ...]:
@@ -93,10 +100,10 @@ def _search(log: Log[Asked, Row], limit: int, filters: Asked, paging: Paging) ->
     seconds = current_service().settings.search_budget_s
     rows, reached = log.search_by_content(filters, page, seconds=seconds)
     last = rows[-1].id if len(rows) == limit else reached
-    shown, headers = paging.respond(rows, last)
+    found, headers = paging.respond(rows, last)
     if reached is not None:
         headers[REACHED] = format_time(created_at_of(reached))
-    return shown, 200, headers
+    return all_shown(found), 200, headers
 
 
 def _tail(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
@@ -107,4 +114,4 @@ def _tail(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: st
     except RowsGone as error:
         raise CursorTooOld(encode_position(error.resume, filters, scope)) from error
     link = next_link(encode_position(behind, filters, scope))
-    return rows, 200, {"Link": link, AT_END: str(at_end).lower()}
+    return all_shown(rows), 200, {"Link": link, AT_END: str(at_end).lower()}

@@ -13,6 +13,7 @@ from ..auth import has_scope
 from ..domain.access import Scope
 from ..domain.filters import Filters
 from ..errors import Forbidden
+from ..store.listing import ListedRow
 
 FREE_FORM = frozenset({"request_payload", "response_data", "changes", "metadata"})
 MARK = {"withheld": Scope.LOGS_READ_PAYLOADS.value}
@@ -44,6 +45,8 @@ def refuse_search(filters: Filters) -> None:
 
 
 def _withheld(log: Log) -> Log:
+    if isinstance(log, ListedRow):
+        return cast("Log", ListedRow({**log, **dict.fromkeys(FREE_FORM & log.keys(), MARK)}))
     kind: Any = type(log)
     return cast("Log", replace(cast("Any", log), **dict.fromkeys(_free_form(kind), MARK)))
 

@@ -19,9 +19,7 @@ from ..domain.quota import WINDOW_S, Quota, Tally, Verdict
 from ..telemetry import LIMITED, get_logger
 from .shipper import Backoff
 
-SHARE_INTERVAL_S = (
-    0.2  # between two exchanges; what all together may exceed a limit by is counted so
-)
+SHARE_INTERVAL_S = 0.2  # between exchanges; what all let in meanwhile may exceed a limit
 SUBJECTS_MAX = 20_000  # keys and tenants remembered by a process
 EXCHANGE_MAX = 1_000  # subjects of one exchange
 KEPT_S = 2 * WINDOW_S  # how long the broker keeps a count

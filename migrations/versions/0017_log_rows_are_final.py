@@ -6,8 +6,8 @@ COPY is as fast as before; partitions to come get them when they are attached.
 
 from alembic import op
 
-revision = "0016_log_rows_are_final"
-down_revision = "0015_api_key_networks"
+revision = "0017_log_rows_are_final"
+down_revision = "0016_api_key_networks"
 branch_labels = None
 depends_on = None
 

@@ -7,8 +7,8 @@ still in use is what one wants to know; and it never waits for a command that ho
 
 from alembic import op
 
-revision = "0015_api_key_networks"
-down_revision = "0014_rollups"
+revision = "0016_api_key_networks"
+down_revision = "0015_filter_idxs"
 branch_labels = None
 depends_on = None
 
