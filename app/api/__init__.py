@@ -16,7 +16,11 @@ BASE = "/api/v1"
 DESCRIPTION = """The action and audit log of a multi-tenant platform.
 
 Send your API key in the header `X-API-Key`. Lists are newest first; the `Link` header leads to the
-next page. Times are RFC 3339 in UTC. Errors are problem details (RFC 9457) that name the field."""
+next page. Times are RFC 3339 in UTC. Errors are problem details (RFC 9457) that name the field.
+
+A key without the scope `logs:read:payloads` is shown `{"withheld": "logs:read:payloads"}` in place
+of what is free-form. What quotas leave is in the headers `RateLimit-Policy` and `RateLimit`; past
+one the answer is 429 with `Retry-After`."""
 
 OPENAPI = {
     "API_TITLE": "Opsledger",

@@ -16,7 +16,8 @@ from app.auth import hash_secret
 from app.domain.filters import ActionFilter, AuditFilter, Page
 from app.domain.paths import PathFilter
 from app.pipeline.persist import Persister
-from app.store.action_logs import ActionLogRepository, list_action_types
+from app.store.action_logs import ActionLogRepository
+from app.store.action_types import list_action_types
 from app.store.analytics import ActionAnalytics
 from app.store.audit_logs import AuditLogRepository
 from app.store.contacts import ContactRepository
@@ -80,16 +81,20 @@ def test_what_serves_queries_leaves_nothing_in_its_session(
             list_action_types(session)
         with database.tenant(tenant.tenant_id) as session:
             actions = ActionLogRepository(session, tenant.tenant_id)
-            assert len(actions.search(ActionFilter(), page)) == 1
             path = PathFilter("payload", ("a",), "1")
             actions.search_by_content(ActionFilter(q="x", paths=(path,)), page, seconds=1.0)
             actions.tail(ActionFilter(), None, 10)
             actions.of_operation("op", 10, after=None)
-            actions.recent_failures(now - timedelta(hours=1), 10)
             audits = AuditLogRepository(session, tenant.tenant_id)
-            assert len(audits.search(AuditFilter(), page)) == 1
             audits.tail(AuditFilter(), None, 10)
         with database.tenant(tenant.tenant_id, snapshot=True) as session:
+            actions = ActionLogRepository(session, tenant.tenant_id)
+            for asked in (ActionFilter(), ActionFilter(status=("success",))):
+                assert len(actions.search(asked, page)) == 1
+            audits = AuditLogRepository(session, tenant.tenant_id)
+            for looked_for in (AuditFilter(), AuditFilter(action="update")):
+                assert len(audits.search(looked_for, page)) == 1
+            actions.recent_failures(now - timedelta(hours=1), 10)
             ActionAnalytics(session, tenant.tenant_id).counts_by_type(None, None)
         with database.tenant(tenant.tenant_id) as session:
             ContactRepository(session, tenant.tenant_id).list(limit=10, after=None)
