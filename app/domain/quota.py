@@ -51,27 +51,27 @@ class Tally:
     Args:
         window: the number of the current window since the epoch.
         before: all requests of the window before.
-        shared: those of the current window that all processes have reported.
-        unsent: those of the current window that this process has not reported yet.
+        own: those of the current window that this process let in.
+        others: those of the current window that other processes let in, as far as they said so.
     """
 
     window: int = 0
     before: int = 0
-    shared: int = 0
-    unsent: int = 0
+    own: int = 0
+    others: int = 0
 
     def advance(self, now_s: float) -> None:
         """Begin a new window if its time has come."""
         window = int(now_s // WINDOW_S)
         if window > self.window:
-            self.before = self.shared + self.unsent if window == self.window + 1 else 0
-            self.window, self.shared, self.unsent = window, 0, 0
+            self.before = self.own + self.others if window == self.window + 1 else 0
+            self.window, self.own, self.others = window, 0, 0
 
     def look(self, quota: Quota, now_s: float) -> Verdict:
         """What the quota says of one more request now; counts nothing."""
         self.advance(now_s)
         elapsed_s = now_s - self.window * WINDOW_S
-        count = self.shared + self.unsent
+        count = self.own + self.others
         used = count + self.before * max(0.0, 1 - elapsed_s / WINDOW_S)
         remaining = max(0, math.floor(quota.limit - used))
         wait_s = 0 if remaining else self._wait_s(quota.limit, count, elapsed_s)

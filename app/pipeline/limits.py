@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from uuid import uuid4
 
 import redis
 from cachetools import LRUCache
@@ -25,7 +26,7 @@ EXCHANGE_MAX = 1_000  # subjects of one exchange
 KEPT_S = 2 * WINDOW_S  # how long the broker keeps a count
 PREFIX = "opsledger:limit"
 
-Exchange = Callable[[dict[str, int]], dict[str, int]]
+Exchange = Callable[[str, dict[str, int]], dict[str, int]]
 Subject = tuple[Quota, str]
 
 log = get_logger(__name__)
@@ -36,8 +37,8 @@ class Limiter:
 
     Args:
         quotas: by "read" and "write", those of a key and of a tenant; without a limit, none.
-        exchange: adds counts to those of all processes and returns the sums; None for a broker
-            that cannot count.
+        exchange: tells how many of each a process has counted, by the process's name, and returns
+            what all have; told again, it adds nothing. None for a broker that cannot count.
         clock: the time since the epoch, in seconds.
     """
 
@@ -56,6 +57,7 @@ class Limiter:
     def _begin(self) -> None:
         """A process of its own: a child shares neither locks nor threads with its parent."""
         self._pid = os.getpid()
+        self._name = uuid4().hex
         self._lock = threading.Lock()
         self._tallies: LRUCache[Subject, Tally] = LRUCache(SUBJECTS_MAX)
         self._touched: set[Subject] = set()
@@ -78,7 +80,7 @@ class Limiter:
             ]
             if all(verdict.allowed for verdict in verdicts):
                 for tally in tallies:
-                    tally.unsent += 1
+                    tally.own += 1
             if self._exchange is not None and len(self._touched) < SUBJECTS_MAX:
                 self._touched.update(subjects)
         for verdict in verdicts:
@@ -127,10 +129,10 @@ class Limiter:
             self._backoff.succeed()
 
     def share(self) -> None:
-        """Report what was counted here since the last time, and learn the sums.
+        """Report what was counted here in the current window, and learn the sums.
 
         Raises:
-            redis.RedisError: the broker is away; what was counted is reported another time.
+            redis.RedisError: the broker is away, or slow; whether it heard makes no difference.
         """
         if self._exchange is None:
             return
@@ -143,9 +145,10 @@ class Limiter:
                 tally = self._tally(subject)
                 tally.advance(now)
                 name = f"{PREFIX}:{subject[0].name}:{subject[1]}:{tally.window}"
-                sent[name] = (subject, tally.window, tally.unsent)
+                sent[name] = (subject, tally.window, tally.own)
         try:
-            sums = self._exchange({name: count for name, (_, _, count) in sent.items()})
+            counts = {name: count for name, (_, _, count) in sent.items()}
+            sums = self._exchange(self._name, counts)
         except (redis.RedisError, OSError):
             with self._lock:
                 self._touched.update(subjects)
@@ -156,8 +159,7 @@ class Limiter:
             for name, (subject, window, count) in sent.items():
                 tally = self._tally(subject)
                 if tally.window == window:
-                    tally.unsent -= count
-                    tally.shared = sums[name]
+                    tally.others = sums[name] - count
 
 
 def counting_in(broker: Broker, timeout_s: float) -> Exchange | None:
@@ -170,12 +172,13 @@ def counting_in(broker: Broker, timeout_s: float) -> Exchange | None:
     if store is None:
         return None
 
-    def exchange(counts: dict[str, int]) -> dict[str, int]:
+    def exchange(process: str, counts: dict[str, int]) -> dict[str, int]:
         pipeline = store.pipeline(transaction=False)
         for name, count in counts.items():
-            pipeline.incrby(name, count)
+            pipeline.hset(name, process, count)
             pipeline.expire(name, KEPT_S)
-        answers = pipeline.execute()
-        return dict(zip(counts, answers[::2], strict=True))
+            pipeline.hvals(name)
+        sums = (sum(map(int, of_each)) for of_each in pipeline.execute()[2::3])
+        return dict(zip(counts, sums, strict=True))
 
     return exchange

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.broker import broker_of
 from app.config import Settings
 from app.pipeline import limits
 from app.store.session import Database
@@ -135,6 +136,17 @@ def test_processes_count_together(settings: Settings, maintenance: Database) -> 
 
         eventually(one_left_at_most, within_s=5)
         eventually(lambda: statuses(tenant, 1) == [429], within_s=5)
+
+
+def test_telling_the_broker_twice_counts_once(settings: Settings) -> None:
+    """As one does whose first word was heard, but not answered in time."""
+    exchange = limits.counting_in(broker_of(settings), settings.broker_timeout_s)
+    assert exchange is not None
+    name = f"{limits.PREFIX}:test:{uuid4()}"
+    for count, total in ((3, 3), (3, 3), (4, 4)):
+        assert exchange("one", {name: count}) == {name: total}
+    assert exchange("other", {name: 2}) == {name: 6}
+    assert exchange("one", {}) == {}
 
 
 @contextmanager

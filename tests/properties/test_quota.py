@@ -12,7 +12,7 @@ gaps = st.lists(st.floats(0, 90, allow_nan=False), min_size=1, max_size=120)
 def ask(tally: Tally, quota: Quota, now: float) -> bool:
     """One request: whether it was let in."""
     allowed = tally.look(quota, now).allowed
-    tally.unsent += allowed
+    tally.own += allowed
     return allowed
 
 
@@ -40,7 +40,7 @@ def test_who_waits_as_told_is_let_in(limit: int, gaps: list[float], offset: floa
         assert verdict.allowed == (verdict.remaining > 0)
         assert 0 < verdict.reset_s <= WINDOW_S
         if verdict.allowed:
-            tally.unsent += 1
+            tally.own += 1
         else:
             assert verdict.retry_after_s <= 2 * WINDOW_S
             now += verdict.retry_after_s
