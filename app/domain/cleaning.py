@@ -12,31 +12,23 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
-from functools import lru_cache
-from itertools import pairwise
-from typing import Any
+from typing import Any, Optional
 from uuid import UUID
 
 from .codec import dump_json
-from .plain import plain_text
+from .plain import encode_strictly, is_plain
 from .records import JsonText
+from .secret_names import holds_secret_letters, secret_word
+from .secret_values import CARD_RULE, MASK, MASKED, VALUE_RULES, ValueRule, mask_text, suspected
 
-SECRET_WORDS = (
-    *("password", "passwd", "passphrase", "secret", "token", "authorization", "cookie"),
-    *("credential", "apikey", "privatekey"),
-)
-SECRET_LETTERS = re.compile("|".join(SECRET_WORDS).encode())
-# "token_count" and the like measure a secret's kind, they do not hold one.
-MEASURING_WORDS = frozenset({"count", "limit", "length", "type", "usage", "expiry", "expires"})
-PLAIN_WORD = re.compile(r"[a-z]+|[0-9]+")
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-MASK = "[redacted: {}]"
 DEPTH_MAX = 64  # deeper than any provider's answer; Postgres itself stops at some thousands
 DIGITS_MAX = 4_000  # Python refuses to print integers past 4,300 digits
 PREVIEW_CHARS = 1_024
 PATHS_MAX = 50  # of one reason; the rest is not listed, so that a record stays small
 PATH_CHARS_MAX = 300
-CACHED_KEY_CHARS_MAX = 100  # longer keys are rare, and callers could fill the memory with them
+
+# A place in a payload: the place around it, and the name or index there.
+Path = tuple[Optional["Path"], str | int]
 
 
 @dataclass(slots=True)
@@ -61,16 +53,19 @@ def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) ->
         bytes_max: bound of the JSON text, in bytes; past it a mark stands in its place.
         alterations: receives what was changed.
     """
-    copy = _copy(value, name, (), alterations)
+    text = encode_strictly(value)
+    rules = VALUE_RULES if text is None else suspected(text)
+    copy = _Walk(rules, alterations).copy(value, (None, name), ())
     encoded = dump_json(copy)
     return copy if len(encoded) <= bytes_max else _truncated(encoded, name, alterations)
 
 
 def clean_text(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> JsonText:
     """The JSON text of what `clean` returns, for less."""
-    text = plain_text(value, depth_max=DEPTH_MAX, secrets=SECRET_LETTERS)
-    if text is None:
-        text = dump_json(_copy(value, name, (), alterations))
+    text = encode_strictly(value)
+    rules = VALUE_RULES if text is None else suspected(text)
+    if text is None or rules or not is_plain(value, text, DEPTH_MAX):
+        text = dump_json(_Walk(rules, alterations).copy(value, (None, name), ()))
     if len(text) > bytes_max:
         text = dump_json(_truncated(text, name, alterations))
     return JsonText(text)
@@ -86,48 +81,87 @@ def _truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str,
     }
 
 
-@lru_cache(maxsize=4096)
-def secret_word(key: str) -> str | None:
-    """The secret word that a key's name holds, whatever its case and separators, or None."""
-    words = [word.lower() for word in WORD.findall(key)]
-    return _secret_among(words) or _secret_among(PLAIN_WORD.findall(key.lower()))
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """One copying, by those value rules that may find something."""
+
+    rules: tuple[ValueRule, ...]
+    alterations: Alterations
+
+    def copy(self, value: Any, path: Path, inside: tuple[int, ...]) -> Any:
+        """The copy of a value within the containers whose ids are `inside`, outermost first."""
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, Enum):
+            return self.copy(value.value, path, inside)
+        if isinstance(value, str):
+            return self._text(value, path)
+        if isinstance(value, int | float):
+            return self._number(value, path)
+        bar = _bar(value, inside)
+        if bar:
+            reason, mark = bar
+            self._note(reason, path)
+            return mark
+        inside = (*inside, id(value))
+        if isinstance(value, Mapping):
+            return self._object(value, path, inside)
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self.copy(item, (path, index), inside) for index, item in enumerate(value)]
+        return self._text(_as_text(value), path)
+
+    def _object(
+        self, value: Mapping[Any, Any], path: Path, inside: tuple[int, ...]
+    ) -> dict[str, Any]:
+        copy: dict[str, Any] = {}
+        for original, item in value.items():
+            key = self._text(original if isinstance(original, str) else str(original), path)
+            if key in copy:  # 1 and "1", or two keys that were repaired
+                key = f"{key} #{len(copy)}"
+                self._note("repaired", path)
+            word = secret_word(key)
+            if word and "[redacted: " in key:  # a mask is named like what it masks
+                word = secret_word(MASKED.sub("", key))
+            if word and item is not None:
+                self._note("redacted", (path, key))
+                copy[key] = MASK.format(word)
+            else:
+                copy[key] = self.copy(item, (path, key), inside)
+        return copy
+
+    def _text(self, value: str, path: Path) -> str:
+        safe = _storable(value)
+        if safe is not value and safe != value:
+            self._note("repaired", path)
+        if not self.rules:
+            return safe
+        masked = mask_text(safe, self.rules)
+        if masked != safe:
+            self._note("redacted", path)
+        return masked
+
+    def _number(self, value: float, path: Path) -> Any:
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return float(value)
+            self._note("repaired", path)
+            return str(value)  # JSON knows neither NaN nor Infinity
+        if value.bit_length() > DIGITS_MAX * 3:
+            self._note("repaired", path)
+            return "[integer of more than 3,600 digits]"
+        if CARD_RULE in self.rules and CARD_RULE.mask(str(value)) != str(value):
+            return self._text(str(value), path)
+        return int(value)
+
+    def _note(self, reason: str, path: Path) -> None:
+        self.alterations.add(reason, _shown_path(path))
 
 
-def _secret_among(words: list[str]) -> str | None:
-    if not words or words[-1] in MEASURING_WORDS:
-        return None
-    joined = "".join(words)
-    for secret in SECRET_WORDS:
-        if joined.endswith((secret, secret + "s")) or secret in words or secret + "s" in words:
-            return secret
-        if any(first + second == secret for first, second in pairwise(words)):
-            return secret
-    return None
-
-
-def _copy(value: Any, path: str, inside: tuple[int, ...], alterations: Alterations) -> Any:
-    """The copy of a value within the containers whose ids are `inside`, outermost first."""
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, Enum):
-        return _copy(value.value, path, inside, alterations)
-    if isinstance(value, str):
-        return _storable(value, path, alterations)
-    if isinstance(value, int | float):
-        return _number(value, path, alterations)
-    bar = _bar(value, inside)
-    if bar:
-        reason, mark = bar
-        alterations.add(reason, path)
-        return mark
-    inside = (*inside, id(value))
-    if isinstance(value, Mapping):
-        return _copy_object(value, path, inside, alterations)
-    if isinstance(value, list | tuple | set | frozenset):
-        return [
-            _copy(item, f"{path}[{index}]", inside, alterations) for index, item in enumerate(value)
-        ]
-    return _storable(_as_text(value), path, alterations)
+def _shown_path(path: Path) -> str:
+    around, last = path
+    if around is None:
+        return str(last)
+    return _shown_path(around) + (f"[{last}]" if isinstance(last, int) else f".{last}")
 
 
 def _bar(value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
@@ -139,27 +173,7 @@ def _bar(value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
     return None
 
 
-def _copy_object(
-    value: Mapping[Any, Any], path: str, inside: tuple[int, ...], alterations: Alterations
-) -> dict[str, Any]:
-    copy: dict[str, Any] = {}
-    for original, item in value.items():
-        key = _storable(original if isinstance(original, str) else str(original), path, alterations)
-        if key in copy:  # 1 and "1", or two keys that were repaired
-            key = f"{key} #{len(copy)}"
-            alterations.add("repaired", path)
-        inner = f"{path}.{key}"
-        judge = secret_word if len(key) <= CACHED_KEY_CHARS_MAX else secret_word.__wrapped__
-        word = judge(key)
-        if word and item is not None:
-            alterations.add("redacted", inner)
-            copy[key] = MASK.format(word)
-        else:
-            copy[key] = _copy(item, inner, inside, alterations)
-    return copy
-
-
-def _storable(value: str, path: str, alterations: Alterations) -> str:
+def _storable(value: str) -> str:
     """Postgres holds neither NUL nor lone surrogates: U+FFFD stands in for each."""
     if value.isascii() and "\x00" not in value:
         return value
@@ -168,21 +182,7 @@ def _storable(value: str, path: str, alterations: Alterations) -> str:
         safe.encode()
     except UnicodeEncodeError:
         safe = re.sub("[\ud800-\udfff]", "\ufffd", safe)
-    if safe != value:
-        alterations.add("repaired", path)
     return safe
-
-
-def _number(value: float, path: str, alterations: Alterations) -> Any:
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
-        alterations.add("repaired", path)
-        return str(value)  # JSON knows neither NaN nor Infinity
-    if value.bit_length() > DIGITS_MAX * 3:
-        alterations.add("repaired", path)
-        return "[integer of more than 3,600 digits]"
-    return int(value)
 
 
 def _as_text(value: Any) -> str:
@@ -201,7 +201,6 @@ def _shown(value: Any) -> str:
         shown = repr(value)[:PREVIEW_CHARS]
     except Exception:
         return f"[unprintable {type(value).__name__}]"
-    letters = "".join(PLAIN_WORD.findall(shown.lower()))
-    if any(secret in letters for secret in SECRET_WORDS):
+    if holds_secret_letters(shown):
         return MASK.format(type(value).__name__)
     return shown

@@ -21,8 +21,8 @@ from app.domain.cleaning import (
     PREVIEW_CHARS,
     Alterations,
     clean,
-    secret_word,
 )
+from app.domain.secret_names import cached_secret_word, secret_word
 
 PLENTY = 1 << 20
 
@@ -79,6 +79,12 @@ def cleaned(value: Any, bytes_max: int = PLENTY) -> tuple[Any, dict[str, list[st
         *("cookie", "Cookie", "Set-Cookie", "cookies", "sessionCookie"),
         *("api_key", "apiKey", "API_KEY", "APIKey", "api-key", "api key", "X-API-Key", "apikey"),
         *("api_keys", "my.api.key", "private_key", "privateKey", "passphrase", "credentials"),
+        *("ssn", "SSN", "customer_ssn", "socialSecurityNumber", "social-security", "iban", "CVV"),
+        *("cvc2", "card_number", "cardNumber", "credit-card", "cardNo", "pin", "user_pin", "pwd"),
+        *("sessionId", "session_key", "PHPSESSID", "connect.sid", "jwt", "X-CSRF-Token", "xsrf"),
+        *("bearer", "otp", "totp_value", "mfaCode", "recovery_codes", "accessKey", "AccessKeyId"),
+        *("aws_secret_access_key", "connectionString", "sentry_dsn", "signing_key", "smtp_pass"),
+        *("basic_auth", "token_value_secret", "sshKey", "passportNumber"),
         *("pAsSwOrD", "pAsSwOrD_hash", "aPi_kEy_value", "ToKeN-vAlUe", "pass\x00word"),
     ],
 )
@@ -97,7 +103,13 @@ def test_a_key_named_like_a_secret_is_masked(key: str) -> None:
     [
         *("", "1", "name", "email", "passenger", "author", "authority", "key", "keyboard", "api"),
         *("token_count", "tokenType", "password_length", "cookie_expiry", "secretary", "monkey"),
-        *("tokenizer", "cookiecutter", "apikeyless"),
+        *("tokenizer", "cookiecutter", "apikeyless", "tokenized", "cookie_consent", "cookiePolicy"),
+        *("total_tokens", "max_tokens", "prompt_tokens", "completion_tokens", "tokens_used"),
+        *("completion_tokens_details", "cache_read_input_tokens", "maxOutputTokens", "numTokens"),
+        *("password_changed_at", "passwordPolicy", "has_password", "is_secret", "token_expires_in"),
+        *("shopping", "opinion", "pinned", "pin_x", "boarding_passes", "pass_rate", "spin"),
+        *("session", "sessions", "issn", "card", "card_brand", "card_last4", "author", "ibanez"),
+        *("access", "connection", "string", "security", "social", "keys", "bearing", "laptop"),
     ],
 )
 def test_a_key_that_holds_no_secret_is_left_alone(key: str) -> None:
@@ -284,10 +296,10 @@ def test_the_notes_on_alterations_are_bounded() -> None:
 
 def test_long_keys_are_judged_but_not_remembered() -> None:
     """A cache of thousands of megabyte keys would be a leak that callers control."""
-    before = secret_word.cache_info().currsize
+    before = cached_secret_word.cache_info().currsize
     key = "x" * 100_000 + "_password"
     assert cleaned({key: "hunter2"})[0] == {key: "[redacted: password]"}
-    assert secret_word.cache_info().currsize == before
+    assert cached_secret_word.cache_info().currsize == before
 
 
 @dataclass
