@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Optional
 from uuid import UUID
 
@@ -19,13 +20,23 @@ from .codec import dump_json
 from .plain import encode_strictly, is_plain
 from .records import JsonText
 from .secret_names import holds_secret_letters, secret_word
-from .secret_values import CARD_RULE, MASK, MASKED, VALUE_RULES, ValueRule, mask_text, suspected
+from .secret_values import (
+    CARD_RULE,
+    MASK,
+    MASKED,
+    VALUE_RULES,
+    ValueRule,
+    is_card_number,
+    mask_text,
+    suspected,
+)
 
 DEPTH_MAX = 64  # deeper than any provider's answer; Postgres itself stops at some thousands
 DIGITS_MAX = 4_000  # Python refuses to print integers past 4,300 digits
 PREVIEW_CHARS = 1_024
 PATHS_MAX = 50  # of one reason; the rest is not listed, so that a record stays small
 PATH_CHARS_MAX = 300
+KEY_CHARS_MAX = 100  # longer ones are rare, and callers could fill the memory with them
 
 # A place in a payload: the place around it, and the name or index there.
 Path = tuple[Optional["Path"], str | int]
@@ -115,28 +126,39 @@ class _Walk:
     ) -> dict[str, Any]:
         copy: dict[str, Any] = {}
         for original, item in value.items():
-            key = self._text(original if isinstance(original, str) else str(original), path)
+            key, word = _known_key(original) if type(original) is str else (None, None)
+            if key is None:
+                key = self._text(original if isinstance(original, str) else str(original), path)
+                word = secret_word(MASKED.sub("", key))  # a mask is named like what it masks
             if key in copy:  # 1 and "1", or two keys that were repaired
                 key = f"{key} #{len(copy)}"
                 self._note("repaired", path)
-            word = secret_word(key)
-            if word and "[redacted: " in key:  # a mask is named like what it masks
-                word = secret_word(MASKED.sub("", key))
             if word and item is not None:
                 self._note("redacted", (path, key))
                 copy[key] = MASK.format(word)
+            elif type(item) is str:
+                copy[key] = self._text(item, (path, key))
             else:
                 copy[key] = self.copy(item, (path, key), inside)
         return copy
 
     def _text(self, value: str, path: Path) -> str:
+        if not value.isascii() or "\x00" in value:
+            value = self._repaired(value, path)
+        for rule in self.rules:
+            if rule.search(value):
+                return self._masked(value, path)
+        return value
+
+    def _repaired(self, value: str, path: Path) -> str:
         safe = _storable(value)
-        if safe is not value and safe != value:
+        if safe != value:
             self._note("repaired", path)
-        if not self.rules:
-            return safe
-        masked = mask_text(safe, self.rules)
-        if masked != safe:
+        return safe
+
+    def _masked(self, value: str, path: Path) -> str:
+        masked = mask_text(value, self.rules)
+        if masked != value:
             self._note("redacted", path)
         return masked
 
@@ -149,12 +171,24 @@ class _Walk:
         if value.bit_length() > DIGITS_MAX * 3:
             self._note("repaired", path)
             return "[integer of more than 3,600 digits]"
-        if CARD_RULE in self.rules and CARD_RULE.mask(str(value)) != str(value):
+        if CARD_RULE in self.rules and value.bit_length() < 64 and is_card_number(str(value)):
             return self._text(str(value), path)
         return int(value)
 
     def _note(self, reason: str, path: Path) -> None:
         self.alterations.add(reason, _shown_path(path))
+
+
+def _known_key(key: str) -> tuple[str | None, str | None]:
+    """A key that is kept as it is, and the secret word that it holds; no key if it is not."""
+    return _remembered_key(key) if len(key) <= KEY_CHARS_MAX else (None, None)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_key(key: str) -> tuple[str | None, str | None]:
+    if _storable(key) != key or "[redacted: " in key or mask_text(key) != key:
+        return None, None
+    return key, secret_word(key)
 
 
 def _shown_path(path: Path) -> str:

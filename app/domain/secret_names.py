@@ -68,7 +68,7 @@ def secret_word(name: str) -> str | None:
 def cached_secret_word(name: str) -> str | None:
     """What `secret_word` says of names that are not too long to be remembered."""
     words = [word.lower() for word in WORD.findall(name)]
-    if _measures(words):
+    if _measures(words) and _names_one(words):  # not of "authorizatiOn", which ends like a measure
         return None
     return _secret_among(words) or _secret_among(PLAIN_WORD.findall(name.lower()))
 
@@ -89,6 +89,11 @@ def _measures(words: list[str]) -> bool:
     if not words or words[-1] in MEASURING_WORDS or words[0] in QUESTIONS:
         return True
     return "tokens" in words and not COUNTING_WORDS.isdisjoint(words)
+
+
+def _names_one(words: list[str]) -> bool:
+    """Whether what is measured or asked for is a secret."""
+    return any(map(_secret_among, (words[1:], words[:-1]))) or "tokens" in words
 
 
 def _secret_among(words: list[str]) -> str | None:

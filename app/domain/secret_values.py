@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import orjson
+
 from .secret_names import secret_word
 
 MASK = "[redacted: {}]"
@@ -77,12 +79,14 @@ class ValueRule:
 
     Args:
         pattern: finds candidates in a text; its group `secret` is what is replaced.
+        search: the pattern's own, which a walk calls for every text.
         hinted: says cheaply of JSON text whether it is worth a closer look.
         found: says of JSON text without escapes whether the rule may find a secret in it.
         label: names the rule that a candidate falls under; None if it is no secret.
     """
 
     pattern: re.Pattern[str]
+    search: Callable[[str], re.Match[str] | None]
     hinted: Callable[[bytes], bool]
     found: Callable[[bytes], bool]
     label: Callable[[Match], str | None]
@@ -111,7 +115,8 @@ def _rule(
     def found_by_pattern(text: bytes) -> bool:
         return any(map(named, data.finditer(text)))
 
-    return ValueRule(re.compile(pattern, re.ASCII), hinted, found or found_by_pattern, named)
+    text = re.compile(pattern, re.ASCII)
+    return ValueRule(text, text.search, hinted, found or found_by_pattern, named)
 
 
 def _part(found: Match, group: str | int) -> str:
@@ -255,8 +260,18 @@ def suspected(text: bytes) -> tuple[ValueRule, ...]:
 def mask_text(value: str, rules: tuple[ValueRule, ...] = VALUE_RULES) -> str:
     """The text with a mask in the place of each secret that one of the rules finds in it."""
     for rule in rules:
-        value = rule.mask(value)
+        if rule.search(value):
+            value = rule.mask(value)
     return value
+
+
+def masked(value: str, rules: tuple[ValueRule, ...] = VALUE_RULES) -> str:
+    """What `mask_text` makes of a text, for less where there is nothing to mask."""
+    try:
+        found = suspected(orjson.dumps(value))
+    except TypeError:  # lone surrogates
+        found = VALUE_RULES
+    return mask_text(value, tuple(rule for rule in found if rule in rules)) if found else value
 
 
 def _unescaped(text: bytes) -> bytes:

@@ -163,7 +163,7 @@ def test_a_secret_that_shows_itself_never_survives(case: tuple[Any, str]) -> Non
     copy = clean(value, name="data", bytes_max=PLENTY, alterations=alterations)
     assert dump_json(secret)[1:-1] not in dump_json(copy)
     assert "[redacted: " in dump_json(copy).decode()
-    assert all(path.startswith("data[1]") for path in alterations.paths["redacted"])
+    assert any(path.startswith("data[1]") for path in alterations.paths["redacted"])
 
 
 @given(texts_with_secrets)
