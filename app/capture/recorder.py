@@ -24,6 +24,7 @@ from ..domain.records import (
     action_record,
     audit_record,
 )
+from ..domain.secret_values import IDENTIFIER_RULES, VALUE_RULES, ValueRule, masked
 from ..errors import (
     InvalidRecord,
     NotDurable,
@@ -45,6 +46,15 @@ CLEANERS: dict[Kind, dict[str, Callable[..., Any]]] = {
     Kind.ACTION: {"request_payload": clean_text, "response_data": clean_text, "metadata": clean},
     Kind.AUDIT: {"changes": clean, "metadata": clean},
 }
+
+# Texts that are kept as they come but for secrets in them. Short identifiers hold none; and long
+# ones may be numbers that look like a card's, which have to stay what they are.
+FREE_TEXTS = ("error_message", "user_agent")
+IDENTIFIERS = (
+    *("provider_name", "operation_id"),
+    *("user_id", "action", "resource_type", "resource_id"),
+)
+SECRET_CHARS_MIN = 12
 
 COUNTERS = {kind: CAPTURED.labels(kind.value) for kind in Kind}  # finding one costs its increment
 USUAL = Terms()
@@ -278,6 +288,7 @@ class Recorder:
         for name, cleaner in CLEANERS[kind].items():
             if cleaned.get(name) is not None:
                 cleaned[name] = self._clean(cleaner, cleaned[name], name, alterations)
+        _mask_texts(cleaned, alterations)
         metadata = {} if cleaned.get("metadata") is None else cleaned["metadata"]
         if alterations.paths and isinstance(metadata, dict):
             cleaned["metadata"] = {**metadata, "cleaned": alterations.paths}
@@ -293,6 +304,31 @@ class Recorder:
         except Exception as error:  # the caller's own methods; what happened is kept all the same
             alterations.add("unreadable", name)
             return {"unreadable": type(error).__name__}
+
+
+def _mask_texts(values: dict[str, Any], alterations: Alterations) -> None:
+    """Take secrets out of the fields that are texts."""
+    for name in FREE_TEXTS:
+        value = values.get(name)
+        if value is not None:
+            _put_masked(values, name, str(value), VALUE_RULES, alterations)
+    for name in IDENTIFIERS:
+        value = values.get(name)
+        if isinstance(value, str) and len(value) >= SECRET_CHARS_MIN:
+            _put_masked(values, name, value, IDENTIFIER_RULES, alterations)
+
+
+def _put_masked(
+    values: dict[str, Any],
+    name: str,
+    value: str,
+    rules: tuple[ValueRule, ...],
+    alterations: Alterations,
+) -> None:
+    safe = masked(value, rules)
+    if safe != value:
+        values[name] = safe
+        alterations.add("redacted", name)
 
 
 def _reason(error: Exception) -> str:
