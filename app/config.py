@@ -24,6 +24,7 @@ class InvalidSetting(ValueError):
         super().__init__(f"{name}={shown!r} is not valid: {rule}")
 
 
+RECORD_BYTES_MAX = 256 * KIB
 SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 REDIS_SCHEMES = ("redis", "rediss", "sentinel")
@@ -291,6 +292,13 @@ class Settings:
         "bytes",
         "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
         _whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
+    )
+    record_bytes_max: int = _setting(
+        "OPSLEDGER_RECORD_BYTES_MAX",
+        RECORD_BYTES_MAX,
+        "bytes",
+        "Of a whole record, as the spool writes it; past it its largest JSON fields are cut.",
+        _whole(192 * KIB, 3 * MIB),  # room for texts and marks; a frame of the spool is 4 MiB
     )
     hot_days: int = _setting(
         "OPSLEDGER_HOT_DAYS",

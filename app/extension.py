@@ -62,6 +62,7 @@ class Opsledger:
         self.recorder = Recorder(
             spool,
             payload_bytes_max=self.settings.payload_bytes_max,
+            record_bytes_max=self.settings.record_bytes_max,
             notify=self.shipper.notify,
             learn=self._learn_action_types,
             wait=self.shipper.await_receipt,

@@ -13,6 +13,8 @@ from uuid import UUID
 import flask
 from uuid_utils.compat import NIL, uuid7
 
+from ..config import RECORD_BYTES_MAX
+from ..domain.bounds import shortened
 from ..domain.cleaning import Alterations, clean, clean_text
 from ..domain.codec import encode
 from ..domain.context import RequestContext, completed
@@ -74,6 +76,7 @@ class Recorder:
     Args:
         spool: where records are appended.
         payload_bytes_max: bound of one JSON field, in bytes.
+        record_bytes_max: bound of a whole record, in bytes.
         notify: called after an append; wakes the shipper.
         learn: asks the platform for its action types and sets `action_types`; raises when it
             cannot. Called for a name that is not built in, once, in a process that has not
@@ -89,6 +92,7 @@ class Recorder:
         spool: Spool,
         *,
         payload_bytes_max: int,
+        record_bytes_max: int = RECORD_BYTES_MAX,
         notify: Callable[[], None],
         learn: Callable[[], None],
         wait: Wait = _wait_alone,
@@ -96,6 +100,7 @@ class Recorder:
     ) -> None:
         self.spool = spool
         self._payload_bytes_max = payload_bytes_max
+        self._record_bytes_max = record_bytes_max
         self._notify = notify
         self._learn = learn
         self._wait = wait
@@ -195,7 +200,10 @@ class Recorder:
         receipt: threading.Event | None = None,
         durable: bool = False,
     ) -> None:
-        line = encode(completed(record, context) if context else record)
+        whole = completed(record, context) if context else record
+        line = encode(whole)
+        if len(line) > self._record_bytes_max:
+            line = encode(shortened(whole, len(line) - self._record_bytes_max))
         reserved = record.kind is Kind.AUDIT
         try:
             self.spool.append(line, reserved=reserved, receipt=receipt, durable=durable)

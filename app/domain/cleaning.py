@@ -33,6 +33,7 @@ from .secret_values import (
 
 DEPTH_MAX = 64  # deeper than any provider's answer; Postgres itself stops at some thousands
 DIGITS_MAX = 4_000  # Python refuses to print integers past 4,300 digits
+VALUES_MAX = 100_000  # of one field; more than fit into any bound of ours, but cost a second
 PREVIEW_CHARS = 1_024
 PATHS_MAX = 50  # of one reason; the rest is not listed, so that a record stays small
 PATH_CHARS_MAX = 300
@@ -68,21 +69,23 @@ def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) ->
     rules = VALUE_RULES if text is None else suspected(text)
     copy = _Walk(rules, alterations).copy(value, (None, name), ())
     encoded = dump_json(copy)
-    return copy if len(encoded) <= bytes_max else _truncated(encoded, name, alterations)
+    return copy if len(encoded) <= bytes_max else truncated(encoded, name, alterations)
 
 
 def clean_text(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> JsonText:
     """The JSON text of what `clean` returns, for less."""
     text = encode_strictly(value)
     rules = VALUE_RULES if text is None else suspected(text)
-    if text is None or rules or not is_plain(value, text, DEPTH_MAX):
+    few = text is not None and len(text) < VALUES_MAX  # each has a character of its own
+    if text is None or rules or not few or not is_plain(value, text, DEPTH_MAX):
         text = dump_json(_Walk(rules, alterations).copy(value, (None, name), ()))
     if len(text) > bytes_max:
-        text = dump_json(_truncated(text, name, alterations))
+        text = dump_json(truncated(text, name, alterations))
     return JsonText(text)
 
 
-def _truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str, Any]:
+def truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str, Any]:
+    """The mark that stands for a JSON text that is too large: its size, its hash, its beginning."""
     alterations.add("truncated", name)
     return {
         "truncated": True,
@@ -92,12 +95,13 @@ def _truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str,
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Walk:
     """One copying, by those value rules that may find something."""
 
     rules: tuple[ValueRule, ...]
     alterations: Alterations
+    left: int = VALUES_MAX
 
     def copy(self, value: Any, path: Path, inside: tuple[int, ...]) -> Any:
         """The copy of a value within the containers whose ids are `inside`, outermost first."""
@@ -109,7 +113,7 @@ class _Walk:
             return self._text(value, path)
         if isinstance(value, int | float):
             return self._number(value, path)
-        bar = _bar(value, inside)
+        bar = self._bar(value, inside)
         if bar:
             reason, mark = bar
             self._note(reason, path)
@@ -120,6 +124,18 @@ class _Walk:
         if isinstance(value, list | tuple | set | frozenset):
             return [self.copy(item, (path, index), inside) for index, item in enumerate(value)]
         return self._text(_as_text(value), path)
+
+    def _bar(self, value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
+        """Why a container is not entered, and the mark that stands in its place."""
+        if len(inside) >= DEPTH_MAX:
+            return "too_deep", "[deeper than 64 levels]"
+        if id(value) in inside:  # depth alone would let a small circle be copied 10^32 times
+            return "circular", "[contains itself]"
+        if isinstance(value, Mapping | list | tuple | set | frozenset):
+            self.left -= len(value)
+        if self.left < 0:
+            return "too_many", f"[more than {VALUES_MAX} values]"
+        return None
 
     def _object(
         self, value: Mapping[Any, Any], path: Path, inside: tuple[int, ...]
@@ -196,15 +212,6 @@ def _shown_path(path: Path) -> str:
     if around is None:
         return str(last)
     return _shown_path(around) + (f"[{last}]" if isinstance(last, int) else f".{last}")
-
-
-def _bar(value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
-    """Why a container is not entered, and the mark that stands in its place."""
-    if len(inside) >= DEPTH_MAX:
-        return "too_deep", "[deeper than 64 levels]"
-    if id(value) in inside:  # depth alone would let a small circle be copied 10^32 times
-        return "circular", "[contains itself]"
-    return None
 
 
 def _storable(value: str) -> str:

@@ -19,9 +19,12 @@ from app.domain.cleaning import (
     PATH_CHARS_MAX,
     PATHS_MAX,
     PREVIEW_CHARS,
+    VALUES_MAX,
     Alterations,
     clean,
+    clean_text,
 )
+from app.domain.codec import dump_json
 from app.domain.secret_names import cached_secret_word, secret_word
 
 PLENTY = 1 << 20
@@ -324,3 +327,12 @@ def test_an_objects_text_that_names_a_secret_is_masked_whole(value: object) -> N
     """Such as a request's headers, handed over as they are."""
     copy, _ = cleaned({"a": value})
     assert copy == {"a": f"[redacted: {type(value).__name__}]"}
+
+
+def test_more_values_than_a_field_may_have_are_not_walked() -> None:
+    """A mark stands for the container that brought it past the bound; others stay."""
+    copy, altered = cleaned({"few": [1], "many": {str(n): n for n in range(VALUES_MAX)}})
+    assert copy == {"few": [1], "many": f"[more than {VALUES_MAX} values]"}
+    assert altered == {"too_many": ["data.many"]}
+    text = clean_text([[0] * VALUES_MAX], name="data", bytes_max=PLENTY, alterations=Alterations())
+    assert text == dump_json([f"[more than {VALUES_MAX} values]"])
