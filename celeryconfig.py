@@ -6,6 +6,8 @@ from app.broker import HEALTH_CHECK_S, broker_of
 from app.config import load_settings
 from app.rabbitmq import SHIPMENT_SERIALIZER
 from app.worker import (
+    DEAD_LETTERS_TASK,
+    FOLD_TASK,
     HEARTBEAT_TASK,
     MAINTENANCE_QUEUE,
     PARTITIONS_TASK,
@@ -40,6 +42,8 @@ task_routes = {
     PERSIST_TASK: {"queue": PERSIST_QUEUE},
     PARTITIONS_TASK: {"queue": MAINTENANCE_QUEUE},
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
+    FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
+    DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
 }
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody reads

@@ -24,6 +24,9 @@ METRICS: dict[str, str] = {
     "opsledger_persisted_total": "Records a worker handled, by outcome: inserted, duplicates, dead,"
     " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
+    "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
+    "opsledger_dead_letters": "Dead letters that wait to be retried or dropped, as of the last"
+    " minute. Alert on any.",
     "opsledger_task_runs_total": "Messages of periodic tasks, by task and outcome: done, skipped"
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
@@ -42,8 +45,10 @@ INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
+DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
 QUARANTINED = _counter("opsledger_quarantined_total")
+FOLDED = _counter("opsledger_folded_total")
 PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])
 
 

@@ -20,10 +20,17 @@ MAINTENANCE_QUEUE = "opsledger.maintenance"
 PERSIST_TASK = "opsledger.persist_shipment"
 PARTITIONS_TASK = "opsledger.ensure_partitions"
 PRUNE_TASK = "opsledger.prune_shipments"
+FOLD_TASK = "opsledger.fold_summaries"
+DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 
 # How often beat asks for each, in seconds; the heartbeat's period is a setting.
-PERIODS_S = {PARTITIONS_TASK: 3600.0, PRUNE_TASK: 3600.0}
+PERIODS_S = {
+    PARTITIONS_TASK: 3600.0,
+    PRUNE_TASK: 3600.0,
+    DEAD_LETTERS_TASK: 60.0,
+    FOLD_TASK: 1.0,
+}
 
 EPOCH_KEY = "opsledger:epoch"
 PARCEL_SECONDS = 3600  # far longer than a spool waits before it sends again

@@ -4,9 +4,17 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
-from app.pipeline.maintenance import ensure_partitions, prune_receipts
+from app.pipeline.folding import fold_waiting
+from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
 from app.pipeline.periodic import once_a_period
-from app.worker import HEARTBEAT_TASK, PARTITIONS_TASK, PERIODS_S, PRUNE_TASK
+from app.worker import (
+    DEAD_LETTERS_TASK,
+    FOLD_TASK,
+    HEARTBEAT_TASK,
+    PARTITIONS_TASK,
+    PERIODS_S,
+    PRUNE_TASK,
+)
 
 from .runtime import runtime
 
@@ -30,6 +38,13 @@ def prune_shipments() -> None:
     once_a_period(database, PRUNE_TASK, PERIODS_S[PRUNE_TASK], lambda: prune_receipts(database))
 
 
+@shared_task(name=DEAD_LETTERS_TASK)
+def look_for_dead_letters() -> None:
+    """Remind of dead letters until they are retried or dropped."""
+    database, period_s = runtime().maintenance_database, PERIODS_S[DEAD_LETTERS_TASK]
+    once_a_period(database, DEAD_LETTERS_TASK, period_s, lambda: watch_dead_letters(database))
+
+
 @shared_task(name=HEARTBEAT_TASK)
 def heartbeat() -> None:
     """Show that beat lives: the note that this ran is all there is to it."""
@@ -39,3 +54,10 @@ def heartbeat() -> None:
         runtime().settings.heartbeat_s,
         lambda: None,
     )
+
+
+@shared_task(name=FOLD_TASK)
+def fold_summaries() -> None:
+    """Add the summaries that wait to the rollups."""
+    database = runtime().maintenance_database
+    once_a_period(database, FOLD_TASK, PERIODS_S[FOLD_TASK], lambda: fold_waiting(database))

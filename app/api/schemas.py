@@ -11,6 +11,7 @@ from ..domain.filters import (
     SKIP_ROWS_MAX,
     TRAIL_ROWS_MAX,
 )
+from ..domain.grains import Grain
 from ..domain.records import (
     IDENTIFIER_CHARS_MAX,
     INTEGER_MAX,
@@ -18,12 +19,15 @@ from ..domain.records import (
     NAME_CHARS_MAX,
     Kind,
 )
+from ..domain.summary import SLOWEST_ROWS_MAX
 from .fields import ActionType, Paths, Status, Timestamp, text, whole_number
 
 SKIP_RULE = (
     f"Must be a whole number from 0 to {SKIP_ROWS_MAX}; to go further, follow the cursor"
     " (after) of the Link header."
 )
+
+BUCKETS = (Grain.MINUTE.value, Grain.HOUR.value, Grain.DAY.value)
 
 
 def described(field: Any, description: str) -> Any:
@@ -191,7 +195,7 @@ class OperationRecordSchema(ma.Schema):
 
 
 class PercentilesSchema(ma.Schema):
-    """Percentiles of execution_time_ms, null where there are no records."""
+    """Percentiles of execution_time_ms, within 3 %; null where there are no records."""
 
     p50 = ma.fields.Float(required=True, allow_none=True)
     p95 = ma.fields.Float(required=True, allow_none=True)
@@ -210,6 +214,80 @@ class StatisticsSchema(ma.Schema):
     actions_by_type = ma.fields.Dict(ma.fields.String(), ma.fields.Integer(), required=True)
     actions_by_provider = ma.fields.Dict(ma.fields.String(), ma.fields.Integer(), required=True)
     actions_by_status = ma.fields.Dict(ma.fields.String(), ma.fields.Integer(), required=True)
+    percentiles_ms = ma.fields.Nested(PercentilesSchema, required=True)
+
+
+class FailuresQuery(WindowQuery, PageQuery):
+    """A window and a page."""
+
+
+class SlowestQuery(WindowQuery):
+    """A window, and how many."""
+
+    limit = whole_number(1, SLOWEST_ROWS_MAX, load_default=SLOWEST_ROWS_MAX)
+
+
+class UserActivityQuery(WindowQuery):
+    """A window, and how many."""
+
+    limit = whole_number(1, PAGE_ROWS_MAX, load_default=100)
+
+
+class SeriesQuery(WindowQuery):
+    """A window, its buckets, and which actions count."""
+
+    bucket = ma.fields.String(
+        load_default=Grain.HOUR.value,
+        validate=ma.validate.OneOf(BUCKETS, error=f"Must be one of: {', '.join(BUCKETS)}."),
+    )
+    action_type = ma.fields.List(ActionType(), metadata={"description": "Repeatable."})
+    status = ma.fields.List(Status(), metadata={"description": "Repeatable; in any case."})
+    provider_name = ma.fields.List(text(1, NAME_CHARS_MAX), metadata={"description": "Repeatable."})
+
+
+class TypeCountSchema(ma.Schema):
+    """How many actions there were of a type."""
+
+    action_type = ma.fields.String(required=True)
+    count = ma.fields.Integer(required=True)
+
+
+class ProviderLatencySchema(ma.Schema):
+    """How long the successes of a provider took."""
+
+    provider_name = ma.fields.String(required=True)
+    total_calls = ma.fields.Integer(required=True)
+    average_execution_time_ms = ma.fields.Float(required=True)
+    percentiles_ms = ma.fields.Nested(PercentilesSchema, required=True)
+
+
+class SlowActionSchema(ma.Schema):
+    """One of the slowest successes."""
+
+    id = ma.fields.UUID(required=True)
+    action_type = ma.fields.String(required=True)
+    provider_name = ma.fields.String(required=True)
+    execution_time_ms = ma.fields.Integer(required=True)
+    created_at = Timestamp(required=True)
+
+
+class UserActivitySchema(ma.Schema):
+    """How often a user, or nobody, did an action to a type of resource."""
+
+    user_id = ma.fields.String(required=True, allow_none=True)
+    action = ma.fields.String(required=True)
+    resource_type = ma.fields.String(required=True)
+    action_count = ma.fields.Integer(required=True)
+
+
+class SeriesPointSchema(ma.Schema):
+    """What the actions of one bucket add up to."""
+
+    start = Timestamp(required=True)
+    count = ma.fields.Integer(required=True)
+    errors = ma.fields.Integer(required=True, metadata={"description": "Failures and timeouts."})
+    by_status = ma.fields.Dict(ma.fields.String(), ma.fields.Integer(), required=True)
+    average_execution_time_ms = ma.fields.Float(required=True)
     percentiles_ms = ma.fields.Nested(PercentilesSchema, required=True)
 
 

@@ -50,8 +50,12 @@ def current_tenant() -> UUID:
 
 
 @contextmanager
-def reading() -> Iterator[tuple[Any, UUID]]:
-    """A transaction of the tenant that asks, and that tenant."""
+def reading(*, snapshot: bool = False) -> Iterator[tuple[Any, UUID]]:
+    """A transaction of the tenant that asks, and that tenant.
+
+    Args:
+        snapshot: whether all its statements shall see the ledger at one and the same moment.
+    """
     tenant_id = current_tenant()
-    with current_service().database.tenant(tenant_id) as session:
+    with current_service().database.tenant(tenant_id, snapshot=snapshot) as session:
         yield session, tenant_id

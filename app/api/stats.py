@@ -5,7 +5,7 @@ from typing import Any
 from ..auth import requires
 from ..domain.access import Scope
 from ..domain.logs import Statistics
-from ..store.action_logs import ActionLogRepository
+from ..store.analytics import ActionAnalytics
 from .parsing import Blueprint
 from .schemas import StatisticsSchema, WindowQuery
 from .service import reading
@@ -19,6 +19,6 @@ blueprint = Blueprint("statistics", __name__, description="What the records add 
 @blueprint.response(200, StatisticsSchema)
 def get_statistics(query: dict[str, Any]) -> Statistics:
     """Get totals, averages (ms) and counts over all action logs, or those of a window."""
-    with reading() as (session, tenant_id):
-        repository = ActionLogRepository(session, tenant_id)
-        return repository.statistics(query.get("since"), query.get("until"))
+    with reading(snapshot=True) as (session, tenant_id):
+        analytics = ActionAnalytics(session, tenant_id)
+        return analytics.statistics(query.get("since"), query.get("until"))

@@ -6,9 +6,20 @@ from .access import action_types, keys, tenants
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
+from .rollups import rollups
 
 
 def register_commands(app: flask.Flask) -> None:
     """Add every command to the app."""
-    for command in (tenants, keys, action_types, partitions, spool, dead_letters, doctor, demo):
+    for command in (
+        tenants,
+        keys,
+        action_types,
+        partitions,
+        spool,
+        dead_letters,
+        rollups,
+        doctor,
+        demo,
+    ):
         app.cli.add_command(command)

@@ -38,11 +38,20 @@ def _database(url: str) -> Database:
     return Database.connect(url)
 
 
+def database() -> Database:
+    """The maintenance role's database."""
+    return _database(settings().url_of("maintenance"))
+
+
 @contextmanager
-def maintaining() -> Iterator[Any]:
-    """A transaction as the maintenance role, over all tenants."""
+def maintaining(*, snapshot: bool = False) -> Iterator[Any]:
+    """A transaction as the maintenance role, over all tenants.
+
+    Args:
+        snapshot: whether all its statements shall see the ledger at one and the same moment.
+    """
     try:
-        with _database(settings().url_of("maintenance")).unrestricted_unsafe() as session:
+        with database().unrestricted_unsafe(snapshot=snapshot) as session:
             yield session
     except StoreUnavailable as error:
         raise click.ClickException(error.detail) from error

@@ -68,23 +68,23 @@ def encode(record: Record) -> bytes:
     if isinstance(record, ActionRecord):
         cells = (
             record.action_type,
-            _text(record.provider_name),
+            escape(record.provider_name),
             record.status.value,
             str(record.execution_time_ms),
-            _text(record.operation_id),
-            _text(record.error_message),
+            escape(record.operation_id),
+            escape(record.error_message),
             _json(record.request_payload),
             NULL if record.response_data is None else _json(record.response_data),
         )
     else:
         cells = (
-            _text(record.action),
-            _text(record.resource_type),
-            _text(record.resource_id),
-            _text(record.user_id),
-            _text(record.ip_address),
-            _text(record.operation_id),
-            _text(record.user_agent),
+            escape(record.action),
+            escape(record.resource_type),
+            escape(record.resource_id),
+            escape(record.user_id),
+            escape(record.ip_address),
+            escape(record.operation_id),
+            escape(record.user_agent),
             _json(record.changes),
         )
     metadata = _json(record.metadata) if record.metadata else NULL
@@ -167,6 +167,18 @@ def check(line: bytes) -> None:
         audit_record(values)
 
 
+def escape(value: str | None) -> str:
+    """A text as the cell of a line."""
+    if value is None:
+        return NULL
+    return SPECIAL.sub(_escape, value) if SPECIAL.search(value) else value
+
+
+def unescape(cell: str) -> str:
+    """The text of a cell that is not null."""
+    return ESCAPED.sub(lambda found: PLAIN[found[0]], cell)
+
+
 def _decoded(line: bytes) -> str:
     try:
         return line.decode()
@@ -183,12 +195,6 @@ def _record(kind: Kind, cells: dict[str, str]) -> Record:
     if kind is Kind.AUDIT:
         return AuditRecord(**values)
     return ActionRecord(**values)
-
-
-def _text(value: str | None) -> str:
-    if value is None:
-        return NULL
-    return SPECIAL.sub(_escape, value) if SPECIAL.search(value) else value
 
 
 def _json(value: Any) -> str:
@@ -208,7 +214,7 @@ def _value(name: str, cell: str) -> Any:
     parse = PARSERS.get(name)
     if cell == NULL and parse is None:
         return None
-    text = ESCAPED.sub(lambda found: PLAIN[found[0]], cell)
+    text = unescape(cell)
     if name in JSON_COLUMNS:
         return json.loads(text)
     return text if parse is None else parse(text)

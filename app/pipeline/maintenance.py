@@ -1,10 +1,14 @@
-"""Upkeep that beat calls for: partitions ahead of time, old receipts removed."""
+"""Upkeep that beat calls for: partitions ahead, receipts pruned, dead letters told of."""
 
 from datetime import datetime
 
 from ..store.batches import prune_shipments
+from ..store.dead_letters import count_letters, list_letters
 from ..store.partitions import Partitions
 from ..store.session import Database
+from ..telemetry import DEAD_LETTERS, get_logger
+
+log = get_logger(__name__)
 
 RECEIPT_HOURS = 24 * 7  # far longer than a spool waits before it ships a record again
 
@@ -18,3 +22,13 @@ def prune_receipts(database: Database) -> int:
     """Delete receipts older than a week; returns how many."""
     with database.unrestricted_unsafe() as session:
         return prune_shipments(session, older_than_hours=RECEIPT_HOURS)
+
+
+def watch_dead_letters(database: Database) -> int:
+    """Say in the log, as an error, that dead letters wait for somebody; returns how many do."""
+    with database.unrestricted_unsafe() as session:
+        count, newest = count_letters(session), list_letters(session, 1)
+    DEAD_LETTERS.set(count)
+    if newest:
+        log.error("dead letters wait", letters=count, newest=newest[0].id, reason=newest[0].reason)
+    return count

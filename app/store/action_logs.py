@@ -5,12 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from ..domain.filters import ActionFilter, Page
 from ..domain.identity import created_at_of, is_record_id
-from ..domain.logs import ActionLog, ActionLogSummary, Statistics, StatisticsCell, add_up
+from ..domain.logs import ActionLog, ActionLogSummary
 from ..domain.records import FAILED_STATUSES
 from ..domain.tail import Position
 from .content import content_matches
@@ -18,8 +18,6 @@ from .models import ActionLogRow, ActionTypeRow
 from .paging import newest_first, oldest_first, within
 from .search import search_by_content
 from .tail import Tail
-
-PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 _SUMMARY = (
     ActionLogRow.id,
@@ -112,44 +110,6 @@ class ActionLogRepository:
         statement = self._select(_DETAIL).where(ActionLogRow.operation_id == operation_id)
         statement = oldest_first(statement, ActionLogRow, limit, after, inclusive=inclusive)
         return [_detail(row) for row in self._session.execute(statement).mappings()]
-
-    def statistics(self, since: datetime | None, until: datetime | None) -> Statistics:
-        """What all records of the window add up to: one pass over every row, one snapshot."""
-        matching = self._matching(
-            (
-                ActionLogRow.action_type,
-                ActionLogRow.provider_name,
-                ActionLogRow.status,
-                ActionLogRow.execution_time_ms,
-            ),
-            ActionFilter(since=since, until=until),
-        ).subquery()
-        cell = (matching.c.action_type, matching.c.provider_name, matching.c.status)
-        statement = select(
-            func.grouping(*cell).label("level"),
-            *cell,
-            func.count().label("actions"),
-            func.coalesce(func.sum(matching.c.execution_time_ms), 0).label("total_ms"),
-            func.percentile_disc(list(PERCENTILES.values()))
-            .within_group(matching.c.execution_time_ms)
-            .label("percentiles"),
-        ).group_by(func.grouping_sets(text("(action_type, provider_name, status)"), text("()")))
-        cells, percentiles = [], dict.fromkeys(PERCENTILES, None)
-        for row in self._session.execute(statement):
-            if row.level:
-                found = row.percentiles or [None] * len(PERCENTILES)
-                percentiles = dict(zip(PERCENTILES, found, strict=True))
-            else:
-                cells.append(
-                    StatisticsCell(
-                        action_type=row.action_type,
-                        provider_name=row.provider_name,
-                        status=row.status,
-                        actions=row.actions,
-                        execution_time_ms=row.total_ms,
-                    )
-                )
-        return add_up(cells, percentiles)
 
     def _select(self, columns: Sequence[Any]) -> Select[Any]:
         return select(*columns).where(ActionLogRow.tenant_id == self._tenant_id)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from .models import DeadLetterRow
@@ -34,6 +34,11 @@ def list_letters(session: Session, limit: int) -> list[KeptLetter]:
     """The newest dead letters."""
     statement = select(*_COLUMNS).order_by(DeadLetterRow.id.desc()).limit(limit)
     return [KeptLetter(*row) for row in session.execute(statement)]
+
+
+def count_letters(session: Session) -> int:
+    """How many dead letters there are."""
+    return session.execute(select(func.count()).select_from(DeadLetterRow)).scalar_one()
 
 
 def letter_ids(session: Session, *, after: int, limit: int) -> list[int]:

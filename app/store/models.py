@@ -259,6 +259,91 @@ class LateRecordRow(Base):
     )
 
 
+class RollupRow:
+    """What the records of one unit of time add up to: arrays of cells, packed by the domain."""
+
+    tenant_id: Mapped[UUID]
+    grain: Mapped[str] = mapped_column(String(6))
+    start: Mapped[datetime]
+    detailed: Mapped[bool]  # whether the next finer units of it are kept too
+    numbers: Mapped[list[int]] = mapped_column(ARRAY(Integer()))
+    cells: Mapped[bytes]
+
+
+class ActionRollupRow(RollupRow, Base):
+    """Counts, histograms and the slowest successes of one unit of time."""
+
+    __tablename__ = "action_rollups"
+
+    histograms: Mapped[bytes]
+    slowest: Mapped[bytes]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "grain", "start", name="action_rollups_pkey"),
+    )
+
+
+class AuditRollupRow(RollupRow, Base):
+    """Counts of one unit of time."""
+
+    __tablename__ = "audit_rollups"
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "grain", "start", name="audit_rollups_pkey"),
+    )
+
+
+class UserRollupRow(Base):
+    """How often a user (empty: none) did an action to a type of resource in one unit of time."""
+
+    __tablename__ = "user_rollups"
+
+    tenant_id: Mapped[UUID]
+    grain: Mapped[str] = mapped_column(String(6))
+    start: Mapped[datetime]
+    user_id: Mapped[str] = mapped_column(String(255))
+    action: Mapped[str] = mapped_column(String(100))
+    resource_type: Mapped[str] = mapped_column(String(100))
+    audits: Mapped[int] = mapped_column(BigInteger())
+
+    __table_args__ = (
+        PrimaryKeyConstraint(
+            *("tenant_id", "grain", "start", "user_id", "action", "resource_type"),
+            name="user_rollups_pkey",
+        ),
+    )
+
+
+class RollupCellRow(Base):
+    """The number by which a tenant's rollups know a cell: an action type, provider and status, or
+    an audit's action and resource type.
+    """
+
+    __tablename__ = "rollup_cells"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="rollup_cells_tenant_id_fkey")
+    )
+    kind: Mapped[str] = mapped_column(String(10))
+    number: Mapped[int]
+    names: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "kind", "number", name="rollup_cells_pkey"),
+        UniqueConstraint("tenant_id", "kind", "names", name="rollup_cells_names_key"),
+    )
+
+
+class RollupCursorRow(Base):
+    """Up to which batch a tenant's summaries are folded."""
+
+    __tablename__ = "rollup_cursors"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="rollup_cursors_tenant_id_fkey"), primary_key=True
+    )
+    folded_seq: Mapped[int] = mapped_column(BigInteger(), server_default=text("0"))
+
+
 class TaskRunRow(Base):
     """When a periodic task last ran, by the database's clock, and how often it did."""
 

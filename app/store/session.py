@@ -61,22 +61,28 @@ class Database:
         return cls(create_engine(url, **ENGINE_OPTIONS), statement_timeout_s=statement_timeout_s)
 
     @contextmanager
-    def tenant(self, tenant_id: UUID) -> Iterator[Session]:
+    def tenant(self, tenant_id: UUID, *, snapshot: bool = False) -> Iterator[Session]:
         """A transaction that sees and writes one tenant's rows only; commits at the end.
+
+        Args:
+            snapshot: whether all its statements shall see the ledger at one and the same moment.
 
         Raises:
             StoreUnavailable: Postgres cannot be reached.
             QueryTimeout: a statement took longer than the pool allows.
         """
-        with self.unrestricted_unsafe() as session:
+        with self.unrestricted_unsafe(snapshot=snapshot) as session:
             session.execute(
                 text("SELECT set_config('app.tenant', :tenant, true)"), {"tenant": str(tenant_id)}
             )
             yield session
 
     @contextmanager
-    def unrestricted_unsafe(self) -> Iterator[Session]:
+    def unrestricted_unsafe(self, *, snapshot: bool = False) -> Iterator[Session]:
         """A transaction without tenant scope: sees what the role may, which may be every tenant.
+
+        Args:
+            snapshot: whether all its statements shall see the ledger at one and the same moment.
 
         Raises:
             StoreUnavailable: Postgres cannot be reached.
@@ -84,6 +90,8 @@ class Database:
         """
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
+                if snapshot:
+                    session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
                 if self._timeout_ms:
                     session.execute(
                         text("SELECT set_config('statement_timeout', :ms, true)"),

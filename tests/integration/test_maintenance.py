@@ -12,12 +12,19 @@ from sqlalchemy import create_engine, text
 from app.broker import broker_of
 from app.config import Settings
 from app.domain.records import Kind
-from app.pipeline.maintenance import ensure_partitions, prune_receipts
+from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
 from app.store.partitions import partition_name
 from app.store.session import Database
-from app.worker import MAINTENANCE_QUEUE, PARTITIONS_TASK, PRUNE_TASK, create_producer
+from app.worker import (
+    DEAD_LETTERS_TASK,
+    MAINTENANCE_QUEUE,
+    PARTITIONS_TASK,
+    PRUNE_TASK,
+    create_producer,
+)
 from tests.support.ledger import received
-from tests.support.upkeep import forget_run
+from tests.support.samples import events, metric
+from tests.support.upkeep import forget_run, runs_of
 from tests.support.world import World, action, eventually, opened
 
 NOW = datetime(2198, 3, 4, 5, 6, tzinfo=UTC)  # weeks that no other test uses
@@ -125,6 +132,23 @@ def test_dead_letters_are_listed_with_their_reasons(world: World) -> None:
     header, only = cli(world, "dead-letters", "list", "--limit", "1").splitlines()
     assert header.split() == ["ID", "TIME", "KIND", "TENANT", "REASON"]
     assert f"no tenant {no_one_else}" in only
+
+
+def test_dead_letters_that_wait_are_told_of(
+    world: World, settings: Settings, worker: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a metric and an error in the log, for as long as there are any, each minute."""
+    nobody = uuid4()
+    world.put(action(nobody))
+    count = watch_dead_letters(world.maintenance)
+    assert count >= 1
+    assert metric("opsledger_dead_letters") == count
+    told = events(caplog)[-1]
+    assert (told["level"], told["event"], told["letters"]) == ("error", "dead letters wait", count)
+    assert told["reason"] == f"tenant_id: no tenant {nobody}"
+    forget_run(settings, DEAD_LETTERS_TASK)
+    send(settings, DEAD_LETTERS_TASK)
+    eventually(lambda: runs_of(world.maintenance, DEAD_LETTERS_TASK) == 1)
 
 
 @pytest.mark.parametrize("limit", ["0", "1001", "x"])

@@ -13,12 +13,14 @@ from psycopg2 import extensions
 from sqlalchemy import make_url
 
 from app.config import load_settings
+from app.store.fold import fold
 from app.store.session import Database
 from tests.support.household import Household, furnish
 from tests.support.world import opened
 
 LOGS = ("action_logs", "audit_logs")
-SCOPED = (*LOGS, "log_batches", "sandbox_contacts", "tenants")
+ROLLUPS = ("action_rollups", "audit_rollups", "user_rollups", "rollup_cells", "rollup_cursors")
+SCOPED = (*LOGS, *ROLLUPS, "log_batches", "sandbox_contacts", "tenants")
 DENIED = psycopg2.errors.InsufficientPrivilege
 
 
@@ -29,7 +31,11 @@ def houses(
     """Two tenants of one app; nothing in these tests changes them."""
     data_dir = tmp_path_factory.mktemp("row_security")
     with opened(replace(load_settings(environment), data_dir=data_dir), maintenance) as world:
-        yield furnish(world), furnish(world)
+        found = furnish(world), furnish(world)
+        for house in found:  # or the rollups would have no rows
+            with maintenance.unrestricted_unsafe() as session:
+                assert fold(session, house.who.tenant_id) == 2
+        yield found
 
 
 @contextmanager

@@ -1,0 +1,131 @@
+"""The analytics endpoints: the questions a dashboard asks, answered from rollups."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ..auth import requires
+from ..domain.access import Scope
+from ..domain.analytics import ProviderLatency, SeriesPoint, SlowAction, TypeCount, UserActivity
+from ..domain.filters import ActionFilter
+from ..domain.grains import Grain, count_units, to_ms
+from ..domain.logs import ActionLogSummary
+from ..domain.records import FAILED_STATUSES
+from ..errors import FieldError, InvalidInput
+from ..store.action_logs import ActionLogRepository
+from ..store.analytics import ActionAnalytics, AuditAnalytics
+from .paging import Paging
+from .parsing import Blueprint
+from .schemas import (
+    ActionLogSummarySchema,
+    FailuresQuery,
+    ProviderLatencySchema,
+    SeriesPointSchema,
+    SeriesQuery,
+    SlowActionSchema,
+    SlowestQuery,
+    TypeCountSchema,
+    UserActivityQuery,
+    UserActivitySchema,
+    WindowQuery,
+)
+from .service import reading
+
+blueprint = Blueprint("analytics", __name__, description="The questions a dashboard asks.")
+
+FAILURES_WINDOW = timedelta(hours=24)
+ACTIVITY_WINDOW = timedelta(days=7)
+SERIES_WINDOWS = {
+    Grain.MINUTE: timedelta(hours=1),
+    Grain.HOUR: timedelta(days=1),
+    Grain.DAY: timedelta(days=30),
+}
+BUCKETS_MAX = 1500  # of a series: a day of minutes, two months of hours, four years of days
+
+
+@blueprint.route("/logs/analytics/actions-by-type")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(WindowQuery, location="query")
+@blueprint.response(200, TypeCountSchema(many=True))
+def count_actions_by_type(query: dict[str, Any]) -> list[TypeCount]:
+    """Count the actions of each type, the most frequent first."""
+    with reading(snapshot=True) as (session, tenant_id):
+        analytics = ActionAnalytics(session, tenant_id)
+        return analytics.counts_by_type(query.get("since"), query.get("until"))
+
+
+@blueprint.route("/logs/analytics/failures")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(FailuresQuery, location="query")
+@blueprint.response(200, ActionLogSummarySchema(many=True))
+def list_failures(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int, dict[str, str]]:
+    """List failures and timeouts, newest first, of the last 24 hours if no `since` is given."""
+    failed = tuple(status.value for status in FAILED_STATUSES)
+    asked = ActionFilter(status=failed, since=query.get("since"), until=query.get("until"))
+    # The cursor is bound to what was asked: the default moves on while one pages.
+    filters = asked if asked.since else replace(asked, since=_ago(FAILURES_WINDOW, asked.until))
+    with reading() as (session, tenant_id):
+        paging = Paging(query, asked, f"failures {tenant_id}")
+        rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
+    shown, headers = paging.respond(rows)
+    return shown, 200, headers
+
+
+@blueprint.route("/logs/analytics/latency-by-provider")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(WindowQuery, location="query")
+@blueprint.response(200, ProviderLatencySchema(many=True))
+def get_latency_by_provider(query: dict[str, Any]) -> list[ProviderLatency]:
+    """Get how long the successes of each provider took, the most called first."""
+    with reading(snapshot=True) as (session, tenant_id):
+        analytics = ActionAnalytics(session, tenant_id)
+        return analytics.latency_by_provider(query.get("since"), query.get("until"))
+
+
+@blueprint.route("/logs/analytics/slowest")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(SlowestQuery, location="query")
+@blueprint.response(200, SlowActionSchema(many=True))
+def list_slowest(query: dict[str, Any]) -> list[SlowAction]:
+    """List the slowest successes; of equally slow ones the youngest first."""
+    with reading(snapshot=True) as (session, tenant_id):
+        analytics = ActionAnalytics(session, tenant_id)
+        return analytics.slowest(query.get("since"), query.get("until"), query["limit"])
+
+
+@blueprint.route("/logs/analytics/user-activity")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(UserActivityQuery, location="query")
+@blueprint.response(200, UserActivitySchema(many=True))
+def count_user_activity(query: dict[str, Any]) -> list[UserActivity]:
+    """Count audit logs by user, action and resource type, of 7 days if no `since` is given."""
+    until = query.get("until")
+    since = query.get("since") or _ago(ACTIVITY_WINDOW, until)
+    with reading(snapshot=True) as (session, tenant_id):
+        return AuditAnalytics(session, tenant_id).user_activity(since, until, query["limit"])
+
+
+@blueprint.route("/logs/analytics/timeseries")
+@requires(Scope.LOGS_READ)
+@blueprint.arguments(SeriesQuery, location="query")
+@blueprint.response(200, SeriesPointSchema(many=True))
+def get_timeseries(query: dict[str, Any]) -> list[SeriesPoint]:
+    """Get what actions add up to by minute, hour or day, oldest first, units without any too."""
+    grain = Grain(query["bucket"])
+    until = query.get("until") or datetime.now(UTC)
+    since = query.get("since") or _ago(SERIES_WINDOWS[grain], until)
+    if since > until:
+        raise InvalidInput(FieldError("since", "Must not be after until."))
+    if count_units(grain, to_ms(since), to_ms(until)) > BUCKETS_MAX:
+        rule = f"Must leave at most {BUCKETS_MAX} buckets up to until; take a larger bucket."
+        raise InvalidInput(FieldError("since", rule))
+    wanted = [query.get(name, ()) for name in ("action_type", "provider_name", "status")]
+    with reading(snapshot=True) as (session, tenant_id):
+        return ActionAnalytics(session, tenant_id).series(grain, since, until, wanted)
+
+
+def _ago(length: timedelta, until: datetime | None) -> datetime:
+    """The start of a window of a length that ends at `until`, or now."""
+    end = until or datetime.now(UTC)
+    return max(end, datetime.min.replace(tzinfo=UTC) + length) - length

@@ -1,0 +1,126 @@
+"""Summaries that wait to be folded, in commit order, whole whatever version wrote them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import Select, select, text
+from sqlalchemy.orm import Session
+
+from ..domain.codec import COLUMNS, Head, escape, line_time
+from ..domain.grains import from_ms
+from ..domain.records import Kind
+from ..domain.summary import summarize
+from .models import ActionLogRow, AuditLogRow, LogBatchRow, RollupCursorRow
+from .paging import LogRow, within
+
+PAGE_ROWS = 5000
+PAGE_BATCHES = 500  # at a time in memory, some 8 KB each
+
+# One statement finds where folding stands and what waits behind it.
+_WAITING = text(
+    """
+    SELECT id, kind, seq, row_count, min_created_at, max_created_at, summary::text AS summary
+    FROM log_batches
+    WHERE tenant_id = :tenant_id
+      AND seq > coalesce(:after,
+                         (SELECT folded_seq FROM rollup_cursors WHERE tenant_id = :tenant_id), 0)
+      AND (:kind IS NULL OR kind = :kind)
+    ORDER BY seq LIMIT :limit
+    """
+)
+_HEAD_CELLS = slice(3, 7)  # of a line's columns: what a head has past tenant, time and id
+_WRITTEN_NOW = {Kind.ACTION: "slowest", Kind.AUDIT: "users"}
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingSummary:
+    """The summary of one batch, and its place in the tenant's commit order."""
+
+    seq: int
+    kind: Kind
+    summary: dict[str, Any]
+
+
+def waiting_summaries(
+    session: Session, tenant_id: UUID, kind: Kind | None = None
+) -> Iterator[WaitingSummary]:
+    """What is not folded yet of one tenant, of one kind or both, in commit order."""
+    after = None
+    while True:
+        page = list(session.execute(_WAITING, _asked(tenant_id, kind, after)))
+        for row in page:
+            yield WaitingSummary(row.seq, Kind(row.kind), _whole(session, tenant_id, row))
+        if len(page) < PAGE_BATCHES:
+            return
+        after = page[-1].seq
+
+
+def _asked(tenant_id: UUID, kind: Kind | None, after: int | None) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant_id,
+        "kind": None if kind is None else kind.value,
+        "after": after,
+        "limit": PAGE_BATCHES,
+    }
+
+
+def _whole(session: Session, tenant_id: UUID, batch: Any) -> dict[str, Any]:
+    """The batch's summary; one written before summaries had all of it is made anew from rows."""
+    kind = Kind(batch.kind)
+    summary: dict[str, Any] = orjson.loads(batch.summary) if batch.summary else {"cells": []}
+    if _WRITTEN_NOW[kind] in summary:
+        return summary
+    row, statement = _select_heads(tenant_id, kind)
+    times = row.created_at.between(batch.min_created_at, batch.max_created_at)
+    of_batch = statement.where(times, row.batch_id == batch.id)
+    heads = _heads(session, tenant_id, kind, of_batch)
+    if len(heads) == batch.row_count:
+        return summarize(kind, heads)
+    # Rows are gone, and with them who was slowest. A cell may be anywhere in its minute.
+    cells = [[*cell, 0, 59_999] for cell in summary["cells"]]
+    return {"cells": cells, _WRITTEN_NOW[kind]: []}
+
+
+def folded_heads(session: Session, tenant_id: UUID, kind: Kind, low: int, high: int) -> list[Head]:
+    """The records of a stretch of time (ms) that are folded, as the worker saw them."""
+    row, statement = _select_heads(tenant_id, kind)
+    folded = select(LogBatchRow.seq).where(
+        LogBatchRow.tenant_id == tenant_id,
+        LogBatchRow.id == row.batch_id,
+        LogBatchRow.seq
+        <= select(RollupCursorRow.folded_seq)
+        .where(RollupCursorRow.tenant_id == tenant_id)
+        .scalar_subquery(),
+    )
+    within_time = within(statement, row, from_ms(low), from_ms(high))
+    return _heads(session, tenant_id, kind, within_time.where(folded.exists()))
+
+
+def read_heads(
+    session: Session, tenant_id: UUID, kind: Kind, low: int, high: int
+) -> Iterator[Head]:
+    """The records of a stretch of time (ms) as the worker saw them, few at a time in memory."""
+    row, statement = _select_heads(tenant_id, kind)
+    bounded = within(statement, row, from_ms(low), from_ms(high))
+    for values in session.execute(bounded.execution_options(yield_per=PAGE_ROWS)):
+        yield _head(tenant_id, kind, *values)
+
+
+def _select_heads(tenant_id: UUID, kind: Kind) -> tuple[LogRow, Select[Any]]:
+    row: LogRow = ActionLogRow if kind is Kind.ACTION else AuditLogRow
+    cells = [getattr(row, name) for name in COLUMNS[kind][_HEAD_CELLS]]
+    statement = select(row.created_at, row.id, *cells).where(row.tenant_id == tenant_id)
+    return row, statement.order_by(row.created_at, row.id)
+
+
+def _heads(session: Session, tenant_id: UUID, kind: Kind, statement: Select[Any]) -> list[Head]:
+    return [_head(tenant_id, kind, *values) for values in session.execute(statement)]
+
+
+def _head(tenant_id: UUID, kind: Kind, created_at: datetime, id_: UUID, *cells: Any) -> Head:
+    texts = [escape(None if cell is None else str(cell)) for cell in cells]
+    return Head._make((kind, str(tenant_id), line_time(created_at), str(id_), *texts, ""))
