@@ -68,7 +68,9 @@ def secret_word(name: str) -> str | None:
 def cached_secret_word(name: str) -> str | None:
     """What `secret_word` says of names that are not too long to be remembered."""
     words = [word.lower() for word in WORD.findall(name)]
-    if _measures(words) and _names_one(words):  # not of "authorizatiOn", which ends like a measure
+    # Neither "authorizatiOn" measures anything, which ends like a measure, nor asks "hasH_token".
+    spelled = all(len(word) > 1 or word.isdigit() for word in words)
+    if spelled and _measures(words) and _names_one(words):
         return None
     return _secret_among(words) or _secret_among(PLAIN_WORD.findall(name.lower()))
 

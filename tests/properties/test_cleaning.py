@@ -5,7 +5,7 @@ import re
 from enum import Enum
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.domain.cleaning import (
@@ -71,6 +71,8 @@ def planted(draw: st.DrawFn) -> tuple[Any, Any, str]:
 
 
 @given(planted())
+@example((None, [None, {"hasH_bearer": PLANTED}], "hasH_bearer"))
+@example((None, [None, {"authorizatiOn": PLANTED}], "authorizatiOn"))
 @modest
 def test_a_planted_secret_never_survives(case: tuple[Any, Any, str]) -> None:
     """At any depth, whatever the key's case and separators; and its place is told."""
