@@ -51,11 +51,11 @@ CLEANERS: dict[Kind, dict[str, Callable[..., Any]]] = {
 
 # Texts that are kept as they come but for secrets in them. Short identifiers hold none; and long
 # ones may be numbers that look like a card's, which have to stay what they are.
-FREE_TEXTS = ("error_message", "user_agent")
-IDENTIFIERS = (
-    *("provider_name", "operation_id"),
-    *("user_id", "action", "resource_type", "resource_id"),
-)
+FREE_TEXTS = {Kind.ACTION: ("error_message",), Kind.AUDIT: ("user_agent",)}
+IDENTIFIERS = {
+    Kind.ACTION: ("provider_name", "operation_id"),
+    Kind.AUDIT: ("operation_id", "user_id", "action", "resource_type", "resource_id"),
+}
 SECRET_CHARS_MIN = 12
 
 COUNTERS = {kind: CAPTURED.labels(kind.value) for kind in Kind}  # finding one costs its increment
@@ -296,7 +296,7 @@ class Recorder:
         for name, cleaner in CLEANERS[kind].items():
             if cleaned.get(name) is not None:
                 cleaned[name] = self._clean(cleaner, cleaned[name], name, alterations)
-        _mask_texts(cleaned, alterations)
+        _mask_texts(kind, cleaned, alterations)
         metadata = {} if cleaned.get("metadata") is None else cleaned["metadata"]
         if alterations.paths and isinstance(metadata, dict):
             cleaned["metadata"] = {**metadata, "cleaned": alterations.paths}
@@ -314,13 +314,13 @@ class Recorder:
             return {"unreadable": type(error).__name__}
 
 
-def _mask_texts(values: dict[str, Any], alterations: Alterations) -> None:
+def _mask_texts(kind: Kind, values: dict[str, Any], alterations: Alterations) -> None:
     """Take secrets out of the fields that are texts."""
-    for name in FREE_TEXTS:
+    for name in FREE_TEXTS[kind]:
         value = values.get(name)
         if value is not None:
             _put_masked(values, name, str(value), VALUE_RULES, alterations)
-    for name in IDENTIFIERS:
+    for name in IDENTIFIERS[kind]:
         value = values.get(name)
         if isinstance(value, str) and len(value) >= SECRET_CHARS_MIN:
             _put_masked(values, name, value, IDENTIFIER_RULES, alterations)
