@@ -16,7 +16,8 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from . import rabbitmq
-from .config import RABBITMQ_SCHEMES, Settings
+from .config import Settings
+from .setting_types import RABBITMQ_SCHEMES
 
 VISIBILITY_TIMEOUT_S = 60  # a killed worker's message is delivered again after this
 HEALTH_CHECK_S = 5  # Valkey that owes a waiting worker an answer for so long is given up

@@ -9,7 +9,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from .setting_types import (
+    RABBITMQ_SCHEMES,
+    REDIS_SCHEMES,
+    boolean,
+    level,
+    one_of,
+    read_broker_url,
+    seconds,
+    seconds_or_none,
+    secret,
+    whole,
+)
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -25,104 +37,6 @@ class InvalidSetting(ValueError):
 
 
 RECORD_BYTES_MAX = 256 * KIB
-SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
-TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
-REDIS_SCHEMES = ("redis", "rediss", "sentinel")
-RABBITMQ_SCHEMES = ("amqp", "amqps")
-CLUSTER_SCHEMES = ("sentinel", *RABBITMQ_SCHEMES)  # several servers that stand for one
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
-
-
-def _boolean(text: str) -> bool:
-    word = text.strip().lower()
-    if word in TRUE_WORDS:
-        return True
-    if word in FALSE_WORDS:
-        return False
-    raise ValueError("one of 1, 0, true, false, yes, no, on, off")
-
-
-def _whole(low: int, high: int | None = None) -> Callable[[str], int]:
-    """Reads a whole number within bounds."""
-    rule = f"a whole number of at least {low}" + (f" and at most {high}" if high else "")
-
-    def read(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError as error:
-            raise ValueError(rule) from error
-        if number < low or (high is not None and number > high):
-            raise ValueError(rule)
-        return number
-
-    return read
-
-
-def _level(text: str) -> str:
-    word = text.strip().upper()
-    if word not in LOG_LEVELS:
-        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
-    return word
-
-
-def _one_of(*words: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        word = text.strip().lower()
-        if word not in words:
-            raise ValueError(f"one of {', '.join(words)}")
-        return word
-
-    return read
-
-
-def _secret(text: str) -> str:
-    if text and len(text) < SECRET_CHARS_MIN:
-        raise ValueError(f"empty, or at least {SECRET_CHARS_MIN} characters")
-    return text
-
-
-def _seconds(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < float("inf"):
-        raise ValueError("a number of seconds above 0")
-    return number
-
-
-def _seconds_or_none(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise ValueError("a number of seconds, 0 for not at all")
-    return number
-
-
-def _broker_url(*schemes: str) -> Callable[[str], str]:
-    """Reads the URL of a broker, or those of the servers of one, parted by semicolons."""
-
-    def read(text: str) -> str:
-        urls = [_split(url) for url in text.split(";")]
-        if any(scheme not in schemes or not host for scheme, host in urls):
-            raise ValueError(f"starts with {':// or '.join(schemes)}://, and names a host")
-        if len(urls) > 1 and urls[0][0] not in CLUSTER_SCHEMES:
-            raise ValueError(f"only {', '.join(CLUSTER_SCHEMES)} take several servers")
-        if len({scheme for scheme, _ in urls}) > 1:
-            raise ValueError("all servers have the same scheme")
-        return text
-
-    return read
-
-
-def _split(url: str) -> tuple[str, str | None]:
-    """Scheme and host of a URL; raises ValueError for a port that is none."""
-    parts = urlsplit(url)
-    _ = parts.port
-    return parts.scheme, parts.hostname
 
 
 def _setting(
@@ -141,6 +55,13 @@ class Settings:
         "postgresql+psycopg2://opsledger_web@127.0.0.1:5432/opsledger",
         "URL",
         "The query API's connection, as the role opsledger_web, which row-level security binds.",
+    )
+    read_database_url: str = _setting(
+        "DATABASE_READ_URL",
+        "",
+        "URL",
+        "A replica that answers the queries, as opsledger_web too; while it is away DATABASE_URL"
+        " does. Empty: there is none.",
     )
     worker_database_url: str = _setting(
         "WORKER_DATABASE_URL",
@@ -165,7 +86,7 @@ class Settings:
         "redis://127.0.0.1:6379/0",
         "URL",
         "The broker, Valkey or Redis: redis://, rediss:// (TLS), or sentinel://a;sentinel://b.",
-        _broker_url(*REDIS_SCHEMES),
+        read_broker_url(*REDIS_SCHEMES),
     )
     broker_url: str = _setting(
         "OPSLEDGER_BROKER_URL",
@@ -173,7 +94,7 @@ class Settings:
         "URL",
         "The broker, if it is RabbitMQ: amqp:// or amqps://, several nodes parted by semicolons."
         " Empty: that of REDIS_URL.",
-        _broker_url(*RABBITMQ_SCHEMES, *REDIS_SCHEMES),
+        read_broker_url(*RABBITMQ_SCHEMES, *REDIS_SCHEMES),
     )
     sentinel_master: str = _setting(
         "OPSLEDGER_SENTINEL_MASTER",
@@ -199,49 +120,49 @@ class Settings:
         GIB,
         "bytes",
         "Bound of the spool on this host; past it the newest action records are shed, counted.",
-        _whole(1),
+        whole(1),
     )
     spool_reserve_bytes: int = _setting(
         "OPSLEDGER_SPOOL_RESERVE_BYTES",
         64 * MIB,
         "bytes",
         "Kept on top of the bound for audit records alone, which matter most when disks fill.",
-        _whole(0),
+        whole(0),
     )
     segment_bytes_max: int = _setting(
         "OPSLEDGER_SEGMENT_BYTES_MAX",
         8 * MIB,
         "bytes",
         "Size at which a process starts a new spool file; small enough to re-ship after a crash.",
-        _whole(1),
+        whole(1),
     )
     spool_fsync: str = _setting(
         "OPSLEDGER_SPOOL_FSYNC",
         "interval",
         "off, interval, always",
         "When records reach the platter; a kill never loses one, a power failure may (0007).",
-        _one_of("off", "interval", "always"),
+        one_of("off", "interval", "always"),
     )
     spool_sync_interval_s: float = _setting(
         "OPSLEDGER_SPOOL_SYNC_INTERVAL_S",
         1.0,
         "s",
         "With `interval`: what a power failure can cost of records not yet in Postgres.",
-        _seconds,
+        seconds,
     )
     batch_rows_max: int = _setting(
         "OPSLEDGER_BATCH_ROWS_MAX",
         500,
         "records",
         "Records in one shipment; more gains little and makes a redelivery dearer.",
-        _whole(1),
+        whole(1),
     )
     flush_interval_ms: int = _setting(
         "OPSLEDGER_FLUSH_INTERVAL_MS",
         50,
         "ms",
         "How long the shipper waits for company before it sends a record.",
-        _whole(1),
+        whole(1),
     )
     flush_pause_ms: int = _setting(
         "OPSLEDGER_FLUSH_PAUSE_MS",
@@ -249,63 +170,63 @@ class Settings:
         "ms",
         "Least time between two shipments of a process while records keep coming: each costs the"
         " worker, Postgres and the sender as much as dozens of records. A backlog does not wait.",
-        _whole(0),
+        whole(0),
     )
     inflight_max: int = _setting(
         "OPSLEDGER_INFLIGHT_MAX",
         64,
         "shipments",
         "Unconfirmed shipments of one process; bounds what a slow database piles up in the broker.",
-        _whole(1),
+        whole(1),
     )
     confirm_timeout_s: float = _setting(
         "OPSLEDGER_CONFIRM_TIMEOUT_S",
         15.0,
         "s",
         "A shipment Postgres has not confirmed by then is sent again; doubles at each try.",
-        _seconds,
+        seconds,
     )
     flush_grace_s: float = _setting(
         "OPSLEDGER_FLUSH_GRACE_S",
         3.0,
         "s",
         "How long a stopping process waits for its last shipments; the rest stays on disk.",
-        _seconds,
+        seconds,
     )
     wait_timeout_s: float = _setting(
         "OPSLEDGER_WAIT_TIMEOUT_S",
         5.0,
         "s",
         "How long wait=True waits for Postgres before it raises; most commits take 0.1 s.",
-        _seconds,
+        seconds,
     )
     broker_timeout_s: float = _setting(
         "OPSLEDGER_BROKER_TIMEOUT_S",
         0.25,
         "s",
         "Longest wait of one publish; the shipper retries, requests never wait for it.",
-        _seconds,
+        seconds,
     )
     payload_bytes_max: int = _setting(
         "OPSLEDGER_PAYLOAD_BYTES_MAX",
         64 * KIB,
         "bytes",
         "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
-        _whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
+        whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
     )
     record_bytes_max: int = _setting(
         "OPSLEDGER_RECORD_BYTES_MAX",
         RECORD_BYTES_MAX,
         "bytes",
         "Of a whole record, as the spool writes it; past it its largest JSON fields are cut.",
-        _whole(192 * KIB, 3 * MIB),  # room for texts and marks; a frame of the spool is 4 MiB
+        whole(192 * KIB, 3 * MIB),  # room for texts and marks; a frame of the spool is 4 MiB
     )
     hot_days: int = _setting(
         "OPSLEDGER_HOT_DAYS",
         90,
         "days",
         "Age past which an arriving record is set aside in late_records; its week may be archived.",
-        _whole(1),
+        whole(1),
     )
     external_id_key: str = _setting(
         "OPSLEDGER_EXTERNAL_ID_KEY",
@@ -313,24 +234,24 @@ class Settings:
         "secret",
         "Makes record ids of external ids: at least 32 characters, the same on all hosts, never"
         " changed. Empty: ingest refuses external ids.",
-        _secret,
+        secret,
     )
     query_timeout_s: float = _setting(
         "OPSLEDGER_QUERY_TIMEOUT_S",
         10.0,
         "s",
         "Longest statement of the query API; a longer one is ended and answered with 503.",
-        _seconds,
+        seconds,
     )
     search_budget_s: float = _setting(
         "OPSLEDGER_SEARCH_BUDGET_S",
         1.0,
         "s",
         "How long a search by content looks before it answers with what it found and a link on.",
-        _seconds,
+        seconds,
     )
     request_bytes_max: int = _setting(
-        "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", _whole(1)
+        "OPSLEDGER_REQUEST_BYTES_MAX", MIB, "bytes", "Largest request body; 413 past it.", whole(1)
     )
     heartbeat_s: float = _setting(
         "OPSLEDGER_HEARTBEAT_S",
@@ -338,35 +259,35 @@ class Settings:
         "s",
         "How often beat shows that it lives; after six in vain, health calls it late. The same on"
         " all hosts.",
-        _seconds,
+        seconds,
     )
     partitions_ahead_weeks: int = _setting(
         "OPSLEDGER_PARTITIONS_AHEAD_WEEKS",
         4,
         "weeks",
         "Partitions made before they are needed, so that a stopped beat has a month to be seen.",
-        _whole(1),
+        whole(1),
     )
     trusted_proxies: int = _setting(
         "OPSLEDGER_TRUSTED_PROXIES",
         0,
         "proxies",
         "How many proxies in front may be believed about X-Forwarded-For, -Proto and -Host.",
-        _whole(0),
+        whole(0),
     )
     key_cache_s: float = _setting(
         "OPSLEDGER_KEY_CACHE_S",
         5.0,
         "s",
         "How long a process remembers an API key: the longest a revoked key still works.",
-        _seconds,
+        seconds,
     )
     key_stale_s: float = _setting(
         "OPSLEDGER_KEY_STALE_S",
         300.0,
         "s",
         "While the database does not answer, a known key is served so much longer; 0: not at all.",
-        _seconds_or_none,
+        seconds_or_none,
     )
     environment: str = _setting(
         "OPSLEDGER_ENVIRONMENT",
@@ -382,14 +303,14 @@ class Settings:
         "INFO",
         "level",
         "DEBUG, INFO, WARNING or ERROR; JSON on stderr.",
-        _level,
+        level,
     )
     demo: bool = _setting(
         "OPSLEDGER_DEMO",
         False,
         "0 or 1",
         "Allows `flask demo`, whose key is public; `make run` alone sets it.",
-        _boolean,
+        boolean,
     )
 
     @property

@@ -12,11 +12,11 @@ import flask
 from .capture import Recorder, RequestValues, install_hooks
 from .capture.recorder import EXTENSION, set_process_recorder
 from .config import Settings, load_settings
-from .domain.records import ActionRecord, Record
+from .domain.records import Record
 from .pipeline.shipper import Shipper
 from .pipeline.shipping import open_shipper, open_spool
-from .store.action_logs import ActionLogRepository, list_action_types
-from .store.audit_logs import AuditLogRepository
+from .store.action_types import list_action_types
+from .store.presence import holds_record
 from .store.session import Database
 
 
@@ -80,12 +80,7 @@ class Opsledger:
 
     def _is_stored(self, record: Record) -> bool:
         with self._database.tenant(record.tenant_id) as session:
-            found: object
-            if isinstance(record, ActionRecord):
-                found = ActionLogRepository(session, record.tenant_id).get(record.id)
-            else:
-                found = AuditLogRepository(session, record.tenant_id).get(record.id)
-        return found is not None
+            return holds_record(session, record)
 
     def _learn_action_types(self) -> None:
         with self._database.unrestricted_unsafe() as session:

@@ -15,6 +15,7 @@ from .config import Settings, load_settings
 from .extension import Opsledger
 from .providers import crm_provider
 from .store import METADATA
+from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
 
@@ -35,7 +36,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes_max
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
-    service = Service(settings, database, crm_provider(settings.crm_provider, database))
+    reads = ReadDatabase(database, _connect_replica(settings))
+    service = Service(settings, database, reads, crm_provider(settings.crm_provider, database))
     app.extensions["opsledger-auth"] = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
@@ -58,6 +60,16 @@ def _connect(app: flask.Flask, settings: Settings) -> Database:
         )
     with app.app_context():
         return Database(bound.engine, statement_timeout_s=settings.query_timeout_s)
+
+
+def _connect_replica(settings: Settings) -> Database | None:
+    if not settings.read_database_url:
+        return None
+    return Database.connect(
+        settings.read_database_url,
+        statement_timeout_s=settings.query_timeout_s,
+        connect_timeout_s=REPLICA_CONNECT_TIMEOUT_S,
+    )
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

@@ -25,6 +25,8 @@ METRICS: dict[str, str] = {
     " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
+    "opsledger_read_fallbacks_total": "Queries that the primary answered, as the replica of"
+    " DATABASE_READ_URL was away.",
     "opsledger_dead_letters": "Dead letters that wait to be retried or dropped, as of the last"
     " minute. Alert on any.",
     "opsledger_task_runs_total": "Messages of periodic tasks, by task and outcome: done, skipped"
@@ -48,6 +50,7 @@ TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
 DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
 QUARANTINED = _counter("opsledger_quarantined_total")
+READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
 FOLDED = _counter("opsledger_folded_total")
 PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])
 

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from . import (
@@ -17,6 +18,7 @@ from . import (
     integrity,
     outage,
     persist,
+    query,
     report,
     throughput,
 )
@@ -31,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "integrity": integrity.run,
     "outage": outage.run,
     "persist": persist.run,
+    "query": query.run,
     "throughput": throughput.run,
 }
 GROUPS = {"ingest": ("capture", "throughput", "persist", "drain", "delay", "durability")}
@@ -41,6 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*BENCHMARKS, *GROUPS]))
     parser.add_argument("--smoke", action="store_true", help="few rounds: only whether it runs")
+    parser.add_argument("--rows", type=int, help="how many records `query` loads (1000000)")
     arguments = parser.parse_args()
     names = [one for name in arguments.names for one in GROUPS.get(name, (name,))]
     unknown = set(names) - set(BENCHMARKS)
@@ -49,8 +53,9 @@ def main() -> None:
             f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
         )
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    runs = BENCHMARKS | {"query": partial(query.run, rows=arguments.rows)}
     for name in names or BENCHMARKS:
-        figures = BENCHMARKS[name](arguments.smoke)
+        figures = runs[name](arguments.smoke)
         print(f"\n{name}")
         for key, value in figures.items():
             print(f"  {key:<44} {value:>14,.2f}")

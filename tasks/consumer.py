@@ -1,8 +1,9 @@
 """The worker's consumer: Celery's own, but it outlives the broker and is back when that is.
 
 Celery lets its pauses between two tries grow to half a minute, and has no setting for it; and its
-worker ends by an AttributeError if a lost connection cannot be closed. Where it finds quorum
-queues, it makes 28 more of them for tasks that are to run later, of which we have none.
+worker ends by an AttributeError if a lost connection cannot be closed. An acknowledgement that does
+not arrive takes one of its slots for good. Where it finds quorum queues, it makes 28 more of them
+for tasks that are to run later, of which we have none.
 """
 
 import time
@@ -10,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from celery.worker.consumer import Consumer
-from kombu.transport.redis import Channel, SentinelChannel, SentinelTransport, Transport
+from kombu.transport import virtual
+from kombu.transport.redis import Channel, QoS, SentinelChannel, SentinelTransport, Transport
 from redis.exceptions import ConnectionError as BrokerLost
 
 from app.rabbitmq import limit_waits
@@ -22,6 +24,31 @@ RETRY_MAX_S = 2.0
 WAIT_S_MAX = 5.0  # for an answer of RabbitMQ, beside the waiting for tasks
 
 log = get_logger(__name__)
+
+
+class ReleasingQoS(QoS):
+    """Counts a message as done with, whether or not the broker could be told.
+
+    Kombu's own counts it as in hand for ever if it was not told, and a worker with as many of them
+    as it may have in hand takes no task any more. The broker delivers such a message again.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        """Tell the broker that a message is done with."""
+        try:
+            super().ack(delivery_tag)
+        finally:
+            self._release(delivery_tag)
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Tell the broker that a message is not done with."""
+        try:
+            super().reject(delivery_tag, requeue=requeue)
+        finally:
+            self._release(delivery_tag)
+
+    def _release(self, delivery_tag: str) -> None:
+        virtual.QoS.ack(self, delivery_tag)
 
 
 class _Honest:
@@ -42,9 +69,13 @@ class _Honest:
 class HonestChannel(_Honest, Channel):
     """To Valkey or Redis."""
 
+    QoS = ReleasingQoS
+
 
 class HonestSentinelChannel(_Honest, SentinelChannel):
     """To the master that Sentinels name."""
+
+    QoS = ReleasingQoS
 
 
 Transport.Channel = HonestChannel

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import flask
+
 from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import ActionFilter
@@ -10,8 +12,9 @@ from ..domain.logs import ActionLog, ActionLogSummary
 from ..errors import NotFound
 from ..store.action_logs import ActionLogRepository
 from .identifiers import path_uuid
-from .listing import LIST_HEADERS, Answer, answer, paths_of
+from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
+from .rendering import respond_list
 from .schemas import (
     ActionLogSchema,
     ActionLogSummarySchema,
@@ -43,7 +46,7 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
         q=query.get("q"),
         paths=paths_of(query),
     )
-    with reading() as (session, tenant_id):
+    with reading(snapshot=needs_snapshot(query, filters)) as (session, tenant_id):
         log = ActionLogRepository(session, tenant_id)
         return answer(log, query, filters, f"actions {tenant_id}")
 
@@ -66,11 +69,12 @@ def get_action(action_id: str) -> ActionLog:
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(RecentFailuresQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True))
-def list_recent_failures(query: dict[str, Any]) -> list[ActionLogSummary]:
+def list_recent_failures(query: dict[str, Any]) -> flask.Response:
     """List the newest failures and timeouts of the last minutes."""
     since = datetime.now(UTC) - timedelta(minutes=query["minutes"])
-    with reading() as (session, tenant_id):
-        return ActionLogRepository(session, tenant_id).recent_failures(since, query["limit"])
+    with reading(snapshot=True) as (session, tenant_id):
+        rows = ActionLogRepository(session, tenant_id).recent_failures(since, query["limit"])
+    return respond_list(rows)
 
 
 def _distinct(values: list[str] | None) -> tuple[str, ...]:

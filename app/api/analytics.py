@@ -1,22 +1,23 @@
 """The analytics endpoints: the questions a dashboard asks, answered from rollups."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import flask
 
 from ..auth import requires
 from ..domain.access import Scope
 from ..domain.analytics import ProviderLatency, SeriesPoint, SlowAction, TypeCount, UserActivity
 from ..domain.filters import ActionFilter
 from ..domain.grains import Grain, count_units, to_ms
-from ..domain.logs import ActionLogSummary
 from ..domain.records import FAILED_STATUSES
 from ..errors import FieldError, InvalidInput
 from ..store.action_logs import ActionLogRepository
 from ..store.analytics import ActionAnalytics, AuditAnalytics
 from .paging import Paging
 from .parsing import Blueprint
+from .rendering import respond_list
 from .schemas import (
     ActionLogSummarySchema,
     FailuresQuery,
@@ -59,17 +60,17 @@ def count_actions_by_type(query: dict[str, Any]) -> list[TypeCount]:
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(FailuresQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True))
-def list_failures(query: dict[str, Any]) -> tuple[Sequence[ActionLogSummary], int, dict[str, str]]:
+def list_failures(query: dict[str, Any]) -> flask.Response:
     """List failures and timeouts, newest first, of the last 24 hours if no `since` is given."""
     failed = tuple(status.value for status in FAILED_STATUSES)
     asked = ActionFilter(status=failed, since=query.get("since"), until=query.get("until"))
     # The cursor is bound to what was asked: the default moves on while one pages.
     filters = asked if asked.since else replace(asked, since=_ago(FAILURES_WINDOW, asked.until))
-    with reading() as (session, tenant_id):
+    with reading(snapshot=True) as (session, tenant_id):
         paging = Paging(query, asked, f"failures {tenant_id}")
         rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
     shown, headers = paging.respond(rows)
-    return shown, 200, headers
+    return respond_list(shown, headers)
 
 
 @blueprint.route("/logs/analytics/latency-by-provider")

@@ -10,7 +10,7 @@ from ..domain.records import NAME_CHARS_MAX
 from ..errors import NotFound
 from ..store.audit_logs import AuditLogRepository
 from .identifiers import path_text, path_uuid
-from .listing import LIST_HEADERS, Answer, answer, paths_of
+from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
 from .schemas import AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .service import reading
@@ -61,5 +61,5 @@ FILTER_FIELDS = frozenset(AuditFilter.__slots__)
 
 
 def _page(query: dict[str, Any], filters: AuditFilter) -> Answer[AuditLogSummary]:
-    with reading() as (session, tenant_id):
+    with reading(snapshot=needs_snapshot(query, filters)) as (session, tenant_id):
         return answer(AuditLogRepository(session, tenant_id), query, filters, f"audits {tenant_id}")

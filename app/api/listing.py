@@ -5,16 +5,21 @@ from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from ..domain.filters import ActionFilter, AuditFilter, Page
+import flask
+
+from ..domain.filters import ActionFilter, AuditFilter, Filters, Page
 from ..domain.identity import created_at_of, format_time
 from ..domain.paths import PathFilter
 from ..domain.tail import Position, decode_position, encode_position
 from ..errors import CursorTooOld
+from ..store.listing import ListedRow
 from ..store.tail import RowsGone
 from .paging import HasId, Paging, next_link
+from .rendering import respond_list
 from .service import current_service
 
 REACHED = "X-Search-Reached"
+COMMIT = "commit"  # the order of a tail
 AT_END = "X-Tail-End"
 LIST_HEADERS = {
     REACHED: {
@@ -31,13 +36,13 @@ LIST_HEADERS = {
 Row = TypeVar("Row", bound=HasId)
 Asked = TypeVar("Asked", ActionFilter, AuditFilter)
 Asked_contra = TypeVar("Asked_contra", contravariant=True)
-Answer = tuple[Sequence[Row], int, dict[str, str]]
+Answer = flask.Response | tuple[Sequence[Row], int, dict[str, str]]
 
 
 class Log(Protocol[Asked_contra, Row]):
     """One of the two logs of a tenant; both repositories are."""
 
-    def search(self, filters: Asked_contra, page: Page) -> list[Row]:
+    def search(self, filters: Asked_contra, page: Page) -> list[ListedRow]:
         """The page of the records that match, newest first."""
         ...
 
@@ -65,13 +70,20 @@ def answer(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: s
     Raises:
         CursorTooOld: a tail goes on, but not from there.
     """
-    if query.get("order") == "commit":
+    if query.get("order") == COMMIT:
         return _tail(log, query, filters, f"{scope} commit")
     paging = Paging(query, filters, scope)
     if filters.by_content:
         return _search(log, query["limit"], filters, paging)
     shown, headers = paging.respond(log.search(filters, paging.page))
-    return shown, 200, headers
+    return respond_list(shown, headers)
+
+
+def needs_snapshot(query: dict[str, Any], filters: Filters) -> bool:
+    """Whether what is asked for is a plain list: it is read from rows and rollups, which have to
+    agree. A tail has to see what goes while it reads.
+    """
+    return query.get("order") != COMMIT and not filters.by_content
 
 
 def paths_of(query: dict[str, Any]) -> tuple[PathFilter, ...]:

@@ -13,7 +13,8 @@ from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
 from ..providers import CrmProvider
-from ..store.action_logs import list_action_types
+from ..store.action_types import list_action_types
+from ..store.replica import ReadDatabase
 from ..store.session import Database
 
 SERVICE = "opsledger-service"  # the key in Flask's app.extensions
@@ -23,9 +24,12 @@ ACTION_TYPES_SECONDS = 5.0
 class Service:
     """The collaborators of the views."""
 
-    def __init__(self, settings: Settings, database: Database, crm: CrmProvider) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, reads: ReadDatabase, crm: CrmProvider
+    ) -> None:
         self.settings = settings
         self.database = database
+        self.reads = reads
         self.crm = crm
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)
@@ -57,5 +61,5 @@ def reading(*, snapshot: bool = False) -> Iterator[tuple[Any, UUID]]:
         snapshot: whether all its statements shall see the ledger at one and the same moment.
     """
     tenant_id = current_tenant()
-    with current_service().database.tenant(tenant_id, snapshot=snapshot) as session:
+    with current_service().reads.tenant(tenant_id, snapshot=snapshot) as session:
         yield session, tenant_id

@@ -14,7 +14,7 @@ from ..auth import hash_secret
 from ..domain.access import OPERATOR_TENANT_ID, ApiKey, Scope
 from ..domain.records import ACTION_TYPE_FORM
 from ..store import tenants as store
-from ..store.action_logs import add_action_type, list_action_types
+from ..store.action_types import add_action_type, list_action_types
 from .support import audit, maintaining, print_table, settings, the_tenant
 
 SLUG_FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")

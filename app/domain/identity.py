@@ -24,13 +24,14 @@ def is_record_id(value: UUID) -> bool:
 
 def read_uuid(value: object) -> UUID | None:
     """The UUID of its usual text; None if it is another text, or no text at all."""
+    if not isinstance(value, str):
+        return None
     try:
-        # UUID() would also take braces, URNs, missing hyphens and, as int() does, underscores.
-        if isinstance(value, str) and str(found := UUID(value)) == value.lower():
-            return found
+        found = UUID(value)
     except ValueError:
-        pass
-    return None
+        return None
+    # UUID() also takes braces, URNs, missing hyphens and, as int() does, underscores.
+    return found if str(found) == value.lower() else None
 
 
 def first_id_at(moment: datetime) -> UUID:

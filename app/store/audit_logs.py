@@ -1,6 +1,8 @@
 """AuditLogRepository: everything that is asked of the audit logs of one tenant."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,10 +12,14 @@ from sqlalchemy.orm import Session
 from ..domain.filters import AuditFilter, Page
 from ..domain.identity import created_at_of, is_record_id
 from ..domain.logs import AuditLog, AuditLogSummary
+from ..domain.records import Kind
 from ..domain.tail import Position
 from .content import content_matches
+from .listing import AUDITS, ListedRow
 from .models import AuditLogRow
-from .paging import newest_first, oldest_first, within
+from .paging import oldest_first, within
+from .rollup_map import Window, find_windows
+from .scan import Scan, Wanted
 from .search import search_by_content
 from .tail import Tail
 
@@ -35,6 +41,7 @@ _DETAIL = (
     AuditLogRow.metadata_.label("metadata"),
     AuditLogRow.updated_at,
 )
+_CELL = {"action", "resource_type"}  # what rollups count together
 _EXACT = ("action", "resource_type", "resource_id", "user_id", "ip_address", "operation_id")
 
 
@@ -48,10 +55,29 @@ class AuditLogRepository:
         self._session = session
         self._tenant_id = tenant_id
 
-    def search(self, filters: AuditFilter, page: Page) -> list[AuditLogSummary]:
-        """The page of the records that match, newest first."""
-        statement = newest_first(self._matching(filters), AuditLogRow, page)
-        return [_summary(row) for row in self._session.execute(statement).mappings()]
+    def search(self, filters: AuditFilter, page: Page) -> list[ListedRow]:
+        """The page of the records that match, newest first, as the API lists them."""
+        values = {name: getattr(filters, name) for name in _EXACT if getattr(filters, name)}
+        wanted = Wanted(
+            kind=Kind.AUDIT,
+            tenant_id=self._tenant_id,
+            shown=AUDITS.columns,
+            conditions=[f"l.{name} = %({name})s" for name in values],
+            values=values,
+            since=filters.since,
+            until=filters.until,
+            page=page,
+        )
+        scan = Scan(self._session, wanted, datetime.now(UTC))
+        if not values:
+            rows = scan.in_order()
+        elif filters.operation_id is not None:
+            rows = scan.by_index()
+        elif values.keys() <= _CELL:
+            rows = scan.in_windows(partial(self._windows, filters, wanted))
+        else:
+            rows = scan.by_week()
+        return AUDITS.rows(rows)
 
     def search_by_content(
         self, filters: AuditFilter, page: Page, *, seconds: float
@@ -102,6 +128,18 @@ class AuditLogRepository:
         statement = self._select(_DETAIL).where(AuditLogRow.operation_id == operation_id)
         statement = oldest_first(statement, AuditLogRow, limit, after, inclusive=inclusive)
         return [_detail(row) for row in self._session.execute(statement).mappings()]
+
+    def _windows(self, filters: AuditFilter, wanted: Wanted) -> Iterator[Window]:
+        names = ((value,) if value else () for value in (filters.action, filters.resource_type))
+        return find_windows(
+            self._session,
+            self._tenant_id,
+            Kind.AUDIT,
+            tuple(names),
+            since=wanted.since,
+            until=wanted.end,
+            enough=wanted.enough,
+        )
 
     def _matching(self, filters: AuditFilter) -> Select[Any]:
         statement = within(self._select(_SUMMARY), AuditLogRow, filters.since, filters.until)

@@ -138,6 +138,15 @@ class ActionLogRow(Base):
             "operation_id",
             postgresql_where=text("operation_id IS NOT NULL"),
         ),
+        Index(
+            "action_logs_trouble_idx",
+            "tenant_id",
+            "status",
+            "execution_time_ms",
+            "provider_name",
+            "action_type",
+            postgresql_where=text("status <> 'success' OR execution_time_ms >= 1000"),
+        ),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 
@@ -171,14 +180,12 @@ class AuditLogRow(Base):
             "operation_id",
             postgresql_where=text("operation_id IS NOT NULL"),
         ),
+        # Without created_at, so that equal keys share one entry.
         Index(
-            "audit_logs_resource_idx",
-            "tenant_id",
-            "resource_type",
-            "resource_id",
-            "created_at",
-            "id",
+            "audit_logs_user_idx", "tenant_id", "user_id", "ip_address", "action", "resource_type"
         ),
+        Index("audit_logs_ip_idx", "tenant_id", "ip_address", "action", "resource_type", "user_id"),
+        Index("audit_logs_trail_idx", "tenant_id", "resource_id", "resource_type"),
         {"postgresql_partition_by": "RANGE (created_at)"},
     )
 

@@ -1,6 +1,6 @@
 """Partitions: one table per log and week, made before a record needs it."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -10,6 +10,19 @@ from .columns import TABLES
 from .session import Database
 
 WEEK = timedelta(days=7)
+# The names of a log's partitions, and of nothing else, lie between; they sort as their weeks do.
+FIRST_PARTITION = """
+    SELECT relname FROM pg_class
+    WHERE relname > :log || '_0' AND relname < :log || '_:' AND relkind = 'r'
+        AND relnamespace = 'public'::regnamespace
+    ORDER BY relname LIMIT 1
+"""
+
+
+def week_of(moment: datetime) -> datetime:
+    """The start, in UTC, of the week that a moment lies in."""
+    day = moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return day - timedelta(days=day.weekday())
 
 
 def partition_name(kind: Kind, moment: datetime) -> str:
@@ -45,6 +58,15 @@ class Partitions:
     def forget(self) -> None:
         """Look again at the next call, since a partition was found missing."""
         self._known.clear()
+
+
+def first_week(session: Session, log: str) -> datetime | None:
+    """The start of the oldest partition of a log; None if it has none."""
+    name = session.execute(text(FIRST_PARTITION), {"log": log}).scalar_one_or_none()
+    if name is None:
+        return None
+    year, _, week = name.removeprefix(f"{log}_").partition("w")
+    return datetime.fromisocalendar(int(year), int(week), 1).replace(tzinfo=UTC)
 
 
 def list_partitions(session: Session) -> list[tuple[str, int]]:

@@ -34,6 +34,7 @@ from .rollups import RollupReader
 POINTS_MAX = 2  # of a cell's records, its first and last are all there are
 UNIT_ROWS = 500  # so few records are read as fast as a finer map of them
 SCAN_ROWS = 3000  # likewise, if the caller finds enough among so many
+DENSE_ROWS = 50_000  # of a larger unit the matches may lie together behind all the others
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,11 @@ class _Search:
             unit.is_finest
             or unit.rows <= UNIT_ROWS
             or unit.is_points
-            or (not self._low_bucket and unit.matching * SCAN_ROWS >= unit.rows * self._enough)
+            or (not self._low_bucket and self._is_dense(unit))
         )
+
+    def _is_dense(self, unit: _Unit) -> bool:
+        return unit.rows <= DENSE_ROWS and unit.matching * SCAN_ROWS >= unit.rows * self._enough
 
     def _finer(self, units: Sequence[_Unit]) -> dict[Unit, list[_Unit]]:
         """The units that each of these consists of; they may be of different grains."""

@@ -8,6 +8,7 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import psycopg2
@@ -29,7 +30,7 @@ KEEPALIVE = {
 }
 QUERY_CANCELED = "57014"  # SQLSTATE query_canceled: statement_timeout ended it
 
-ENGINE_OPTIONS = {
+ENGINE_OPTIONS: dict[str, Any] = {
     "pool_size": 10,
     "max_overflow": 10,
     "pool_timeout": 5,
@@ -52,13 +53,22 @@ class Database:
         self._timeout_ms = round(statement_timeout_s * 1000)
 
     @classmethod
-    def connect(cls, url: str, *, statement_timeout_s: float = 0) -> "Database":
+    def connect(
+        cls,
+        url: str,
+        *,
+        statement_timeout_s: float = 0,
+        connect_timeout_s: int = CONNECT_TIMEOUT_S,
+    ) -> "Database":
         """A pool for a URL; connections are made at first use.
 
         Args:
             statement_timeout_s: longest statement, in seconds; 0 for no bound.
+            connect_timeout_s: how long a host that does not answer is waited for.
         """
-        return cls(create_engine(url, **ENGINE_OPTIONS), statement_timeout_s=statement_timeout_s)
+        arguments = {**ENGINE_OPTIONS["connect_args"], "connect_timeout": connect_timeout_s}
+        engine = create_engine(url, **{**ENGINE_OPTIONS, "connect_args": arguments})
+        return cls(engine, statement_timeout_s=statement_timeout_s)
 
     @contextmanager
     def tenant(self, tenant_id: UUID, *, snapshot: bool = False) -> Iterator[Session]:

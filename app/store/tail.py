@@ -182,6 +182,9 @@ class Tail:
         return self._first_hot(after_seq=batches[-1].seq)
 
     def _first_hot(self, *, after_seq: int = -1, since: datetime | None = None) -> Position:
+        # The end is told first: what is committed while the rest is asked for lies behind it.
+        newest = self._select_batches().order_by(LogBatchRow.seq.desc()).limit(1)
+        last = self._session.execute(newest).first()
         oldest = select(func.min(self._row.created_at)).where(
             self._row.tenant_id == self._tenant_id
         )
@@ -193,8 +196,6 @@ class Tail:
             first = self._session.execute(hot.order_by(LogBatchRow.seq).limit(1)).first()
             if first is not None:
                 return Position(first.id, BEFORE_ALL)
-        newest = self._select_batches().order_by(LogBatchRow.seq.desc()).limit(1)
-        last = self._session.execute(newest).first()
         return START if last is None else Position(last.id, AFTER_ALL)
 
     def _counts(self, batches: Sequence[Any]) -> dict[UUID, int]:

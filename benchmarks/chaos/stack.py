@@ -148,7 +148,7 @@ class Stack:
             f":{self.broker.port}/": f":{self.broker_link.port}/",
         }
         changed = {}
-        for name in (*DATABASE_SETTINGS, *self.broker.env):
+        for name in {*DATABASE_SETTINGS, *self.broker.env} & env.keys():
             changed[name] = env[name]
             for old, new in ways.items():
                 changed[name] = changed[name].replace(old, new)

@@ -5,17 +5,19 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from statistics import median
 
 import psutil
 import pytest
+from sqlalchemy import text
 
 from app.dev import EmbeddedBroker
 from app.dev.broker import connect
+from app.store.session import Database
 from benchmarks.chaos.link import linked
 from tests.support.product import Product
 
 CALLS = 100
+SLOTS = 4  # tasks that the Procfile's worker has in hand at most
 REFUSES_S = 4.0  # a worker asks for tasks every second
 SLOW_S = 0.2
 
@@ -66,8 +68,7 @@ def test_a_broker_that_takes_nothing_ends_no_worker(
 def test_a_slow_broker_makes_no_request_wait(
     product_environment: dict[str, str], broker: EmbeddedBroker, tmp_path: Path
 ) -> None:
-    """One that takes 200 ms longer for everything; calls before and during it, in turn."""
-    well: list[float] = []
+    """One that takes 200 ms longer for everything; what that costs, `make bench` tells (outage)."""
     ill: list[float] = []
     with linked(lambda: broker.port) as link:
         url = broker.url.replace(f":{broker.port}/", f":{link.port}/")
@@ -76,16 +77,40 @@ def test_a_slow_broker_makes_no_request_wait(
             for _ in range(10):
                 product.call_crm()
             for _ in range(4):
-                well += [product.call_crm() for _ in range(CALLS)]
                 link.slow(SLOW_S)
                 assert seconds_of_a_ping(url) >= SLOW_S
                 ill += [product.call_crm() for _ in range(CALLS)]
                 link.heal()
-            assert product.all_arrive(10 + 8 * CALLS)
-    before, during = median(well), median(ill)
-    assert during <= before * 1.1 + 0.5, (before, during)
+            assert product.all_arrive(10 + 4 * CALLS)
     # Who waits for the broker waits at least as long as its delay.
     assert sum(time >= SLOW_S * 1000 for time in ill) <= len(ill) // 100
+
+
+def test_a_worker_goes_on_after_none_of_its_acknowledgements_arrived(
+    product_environment: dict[str, str], broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    """Cut off while it has all in hand that it may, it is done with them before it is back."""
+    client, calls = connect(broker.url), 0
+    with linked(lambda: broker.port) as link:
+        url = broker.url.replace(f":{broker.port}/", f":{link.port}/")
+        env = {**product_environment, "REDIS_URL": url}
+        with Product(env, tmp_path, ("web", "worker")) as product:
+            owner = Database.connect(env["OWNER_DATABASE_URL"])
+            with owner.unrestricted_unsafe() as session:
+                session.execute(text("LOCK TABLE log_batches IN ACCESS EXCLUSIVE MODE"))
+                while client.zcard("unacked_index") < SLOTS:
+                    product.call_crm()
+                    calls += 1
+                    assert calls <= CALLS
+                    time.sleep(0.1)
+                link.cut()
+            owner.close()
+            log_path = product.programs["worker"].log_path
+            assert product.wait_for(lambda: log_path.read_text().count("Couldn't ack") >= SLOTS)
+            link.heal()
+            for _ in range(10):
+                product.call_crm()
+            assert product.all_arrive(calls + 10)
 
 
 def seconds_of_a_ping(url: str) -> float:

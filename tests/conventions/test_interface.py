@@ -1,8 +1,16 @@
 """The public Python interface: what a host application imports."""
 
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
 import pytest
 
 import app
+
+ROOT = Path(__file__).parents[2]
+OF_THE_SERVER = {"gunicorn", "python-dotenv"}  # what runs the service, not what it imports
 
 
 @pytest.mark.parametrize("name", app.__all__)
@@ -15,3 +23,19 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
     """As of any module."""
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         app.nothing  # noqa: B018
+
+
+def test_capture_does_not_load_what_only_queries_need() -> None:
+    """A host application that records pays for recording alone, in memory and in time to start."""
+    looked = "import sys; from app import Opsledger, log_action, ActionLogger, AuditService;"
+    looked += " print(*{'numpy', 'flask_smorest', 'alembic'} & sys.modules.keys())"
+    argv = [sys.executable, "-c", looked]
+    assert subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout.strip() == b""
+
+
+def test_the_package_asks_for_all_that_the_service_runs_on() -> None:
+    """Whoever installs it into an application of their own can import all of it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = {requirement.split(">")[0] for requirement in project["dependencies"]}
+    lines = (ROOT / "requirements" / "runtime.in").read_text().splitlines()
+    assert asked == {line for line in lines if line and line[0] != "#"} - OF_THE_SERVER

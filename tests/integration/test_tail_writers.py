@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from uuid_utils.compat import uuid7
 
 from app.domain.codec import encode, read_head
@@ -167,3 +167,38 @@ def somebody_waits(world: World) -> bool:
     waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     with world.maintenance.unrestricted_unsafe() as session:
         return bool(session.execute(waiting).scalar_one())
+
+
+@pytest.mark.parametrize("there_before", [0, 1])
+@kinds
+def test_a_commit_between_any_two_statements_of_a_first_page_is_not_passed_by(
+    world: World, kind: Kind, there_before: int
+) -> None:
+    """Be the log empty before or not, and the commit's partition so new that none has seen it."""
+    engine = world.app.extensions["opsledger-service"].database.engine
+    statements = 0
+
+    def count_then_commit(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+        if statements == at_statement:
+            world.put(*meanwhile)
+
+    event.listen(engine, "after_cursor_execute", count_then_commit)
+    try:
+        at_statement = 1
+        while True:
+            who, statements = world.settle(), 0
+            before = made(who, kind, there_before)
+            world.put(*before)
+            weeks = timedelta(weeks=100 + 20 * there_before + at_statement)
+            meanwhile = made(who, kind, 2, NOW - weeks)
+            reader = Reader(who, kind)
+            reader.poll()
+            if statements < at_statement:
+                break
+            assert reader.catch_up() == ids(*before, *meanwhile), f"after {at_statement}"
+            at_statement += 1
+    finally:
+        event.remove(engine, "after_cursor_execute", count_then_commit)
+    assert at_statement > 4

@@ -1,7 +1,5 @@
 """AuditService outside of any request: before, after, and what differs."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,17 +10,9 @@ from app.capture.audits import changed_fields
 from app.domain.records import AuditRecord
 from app.errors import InvalidRecord
 from app.spool import Spool
-from tests.support.samples import TENANT, open_spool, recover_records
+from tests.support.samples import TENANT, recover_records
 
 WHERE: dict[str, Any] = {"tenant_id": TENANT, "resource_type": "contact", "resource_id": "7"}
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    """The spool of this test."""
-    spool = open_spool(tmp_path)
-    yield spool
-    spool.close()
 
 
 @pytest.fixture

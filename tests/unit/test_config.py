@@ -8,7 +8,13 @@ import pytest
 from app.config import InvalidSetting, Settings, load_settings, setting_fields
 
 WITHOUT_PREFIX = {
-    *("DATABASE_URL", "WORKER_DATABASE_URL", "MAINTENANCE_DATABASE_URL", "OWNER_DATABASE_URL"),
+    *(
+        "DATABASE_READ_URL",
+        "DATABASE_URL",
+        "WORKER_DATABASE_URL",
+        "MAINTENANCE_DATABASE_URL",
+        "OWNER_DATABASE_URL",
+    ),
     "REDIS_URL",
 }
 

@@ -1,0 +1,110 @@
+"""The types of settings: each reads a text, or says by ValueError what it must be."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
+TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
+REDIS_SCHEMES = ("redis", "rediss", "sentinel")
+RABBITMQ_SCHEMES = ("amqp", "amqps")
+CLUSTER_SCHEMES = ("sentinel", *RABBITMQ_SCHEMES)  # several servers that stand for one
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+def boolean(text: str) -> bool:
+    """A yes or a no."""
+    word = text.strip().lower()
+    if word in TRUE_WORDS:
+        return True
+    if word in FALSE_WORDS:
+        return False
+    raise ValueError("one of 1, 0, true, false, yes, no, on, off")
+
+
+def whole(low: int, high: int | None = None) -> Callable[[str], int]:
+    """Reads a whole number within bounds."""
+    rule = f"a whole number of at least {low}" + (f" and at most {high}" if high else "")
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError as error:
+            raise ValueError(rule) from error
+        if number < low or (high is not None and number > high):
+            raise ValueError(rule)
+        return number
+
+    return read
+
+
+def level(text: str) -> str:
+    """The name of a log level."""
+    word = text.strip().upper()
+    if word not in LOG_LEVELS:
+        raise ValueError(f"one of {', '.join(LOG_LEVELS)}")
+    return word
+
+
+def one_of(*words: str) -> Callable[[str], str]:
+    """Reads one of some words."""
+
+    def read(text: str) -> str:
+        word = text.strip().lower()
+        if word not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return word
+
+    return read
+
+
+def secret(text: str) -> str:
+    """A secret that is long enough, or none."""
+    if text and len(text) < SECRET_CHARS_MIN:
+        raise ValueError(f"empty, or at least {SECRET_CHARS_MIN} characters")
+    return text
+
+
+def seconds(text: str) -> float:
+    """A time above 0, in seconds."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ValueError("a number of seconds above 0")
+    return number
+
+
+def seconds_or_none(text: str) -> float:
+    """A time in seconds, 0 for not at all."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise ValueError("a number of seconds, 0 for not at all")
+    return number
+
+
+def read_broker_url(*schemes: str) -> Callable[[str], str]:
+    """Reads the URL of a broker, or those of the servers of one, parted by semicolons."""
+
+    def read(text: str) -> str:
+        urls = [_split(url) for url in text.split(";")]
+        if any(scheme not in schemes or not host for scheme, host in urls):
+            raise ValueError(f"starts with {':// or '.join(schemes)}://, and names a host")
+        if len(urls) > 1 and urls[0][0] not in CLUSTER_SCHEMES:
+            raise ValueError(f"only {', '.join(CLUSTER_SCHEMES)} take several servers")
+        if len({scheme for scheme, _ in urls}) > 1:
+            raise ValueError("all servers have the same scheme")
+        return text
+
+    return read
+
+
+def _split(url: str) -> tuple[str, str | None]:
+    """Scheme and host of a URL; raises ValueError for a port that is none."""
+    parts = urlsplit(url)
+    _ = parts.port
+    return parts.scheme, parts.hostname
