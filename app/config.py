@@ -236,6 +236,15 @@ class Settings:
         " changed. Empty: ingest refuses external ids.",
         secret,
     )
+    redaction_key: str = _setting(
+        "OPSLEDGER_REDACTION_KEY",
+        "",
+        "secret",
+        "Lets tenants have redaction policies and makes their keyed hashes: at least 32"
+        " characters, the same on all hosts; what another key hashed no longer matches. Empty: no"
+        " policies.",
+        secret,
+    )
     query_timeout_s: float = _setting(
         "OPSLEDGER_QUERY_TIMEOUT_S",
         10.0,
@@ -317,6 +326,11 @@ class Settings:
     def spool_dir(self) -> Path:
         """The folder of this host's spool."""
         return self.data_dir / "spool"
+
+    @property
+    def policies_path(self) -> Path:
+        """The file of what this host knows of the tenants' redaction policies."""
+        return self.data_dir / "policies.json"
 
     def url_of(self, role: str) -> str:
         """The database URL of a role: web, worker, maintenance or owner."""

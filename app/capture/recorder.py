@@ -15,7 +15,6 @@ from uuid_utils.compat import NIL, uuid7
 
 from ..config import RECORD_BYTES_MAX
 from ..domain.bounds import shortened
-from ..domain.cleaning import Alterations, clean, clean_text
 from ..domain.codec import encode
 from ..domain.context import RequestContext, completed
 from ..domain.records import (
@@ -26,7 +25,6 @@ from ..domain.records import (
     action_record,
     audit_record,
 )
-from ..domain.secret_values import IDENTIFIER_RULES, VALUE_RULES, ValueRule, masked
 from ..errors import (
     InvalidRecord,
     NotDurable,
@@ -37,26 +35,13 @@ from ..errors import (
 )
 from ..spool import Spool
 from ..telemetry import CAPTURED, LOST, get_logger
+from .cleaner import Cleaner
+from .policies import Policies
 from .terms import Terms, TermsGiven
 
 EXTENSION = "opsledger"  # the key in Flask's app.extensions
 PENDING = "opsledger.pending"  # the request's records, in the WSGI environ
 PENDING_MAX = 500  # of one request; what comes after is kept at once, without its `http` part
-
-# What cleans each JSON field; those that are looked into again stay values.
-CLEANERS: dict[Kind, dict[str, Callable[..., Any]]] = {
-    Kind.ACTION: {"request_payload": clean_text, "response_data": clean_text, "metadata": clean},
-    Kind.AUDIT: {"changes": clean, "metadata": clean},
-}
-
-# Texts that are kept as they come but for secrets in them. Short identifiers hold none; and long
-# ones may be numbers that look like a card's, which have to stay what they are.
-FREE_TEXTS = {Kind.ACTION: ("error_message",), Kind.AUDIT: ("user_agent",)}
-IDENTIFIERS = {
-    Kind.ACTION: ("provider_name", "operation_id"),
-    Kind.AUDIT: ("operation_id", "user_id", "action", "resource_type", "resource_id"),
-}
-SECRET_CHARS_MIN = 12
 
 COUNTERS = {kind: CAPTURED.labels(kind.value) for kind in Kind}  # finding one costs its increment
 USUAL = Terms()
@@ -85,6 +70,7 @@ class Recorder:
             whether it came.
         is_stored: whether the log has a record whose receipt came, or refused it; raises when it
             cannot tell.
+        policies: the tenants' redaction policies; without, nobody has one.
     """
 
     def __init__(
@@ -97,9 +83,10 @@ class Recorder:
         learn: Callable[[], None],
         wait: Wait = _wait_alone,
         is_stored: Callable[[Record], bool] = lambda _: True,
+        policies: Policies | None = None,
     ) -> None:
         self.spool = spool
-        self._payload_bytes_max = payload_bytes_max
+        self._cleaner = Cleaner(payload_bytes_max, policies)
         self._record_bytes_max = record_bytes_max
         self._notify = notify
         self._learn = learn
@@ -144,7 +131,7 @@ class Recorder:
         Raises:
             InvalidRecord: names the field and the rule it breaks.
         """
-        cleaned = self._cleaned(values, kind)
+        cleaned = self._cleaner.clean(kind, values)
         if kind is Kind.AUDIT:
             return audit_record(cleaned)
         return action_record(cleaned, action_types=self._allowed_types(values["action_type"]))
@@ -200,7 +187,7 @@ class Recorder:
         receipt: threading.Event | None = None,
         durable: bool = False,
     ) -> None:
-        whole = completed(record, context) if context else record
+        whole = self._cleaner.conceal(completed(record, context) if context else record)
         line = encode(whole)
         if len(line) > self._record_bytes_max:
             line = encode(shortened(whole, len(line) - self._record_bytes_max))
@@ -289,54 +276,6 @@ class Recorder:
         if isinstance(name, str) and ACTION_TYPE_FORM.fullmatch(name):
             return (*BUILTIN_ACTION_TYPES, name)
         return BUILTIN_ACTION_TYPES
-
-    def _cleaned(self, values: dict[str, Any], kind: Kind) -> dict[str, Any]:
-        alterations = Alterations()
-        cleaned = dict(values)
-        for name, cleaner in CLEANERS[kind].items():
-            if cleaned.get(name) is not None:
-                cleaned[name] = self._clean(cleaner, cleaned[name], name, alterations)
-        _mask_texts(kind, cleaned, alterations)
-        metadata = {} if cleaned.get("metadata") is None else cleaned["metadata"]
-        if alterations.paths and isinstance(metadata, dict):
-            cleaned["metadata"] = {**metadata, "cleaned": alterations.paths}
-        return cleaned
-
-    def _clean(
-        self, cleaner: Callable[..., Any], value: Any, name: str, alterations: Alterations
-    ) -> Any:
-        try:
-            return cleaner(
-                value, name=name, bytes_max=self._payload_bytes_max, alterations=alterations
-            )
-        except Exception as error:  # the caller's own methods; what happened is kept all the same
-            alterations.add("unreadable", name)
-            return {"unreadable": type(error).__name__}
-
-
-def _mask_texts(kind: Kind, values: dict[str, Any], alterations: Alterations) -> None:
-    """Take secrets out of the fields that are texts."""
-    for name in FREE_TEXTS[kind]:
-        value = values.get(name)
-        if value is not None:
-            _put_masked(values, name, str(value), VALUE_RULES, alterations)
-    for name in IDENTIFIERS[kind]:
-        value = values.get(name)
-        if isinstance(value, str) and len(value) >= SECRET_CHARS_MIN:
-            _put_masked(values, name, value, IDENTIFIER_RULES, alterations)
-
-
-def _put_masked(
-    values: dict[str, Any],
-    name: str,
-    value: str,
-    rules: tuple[ValueRule, ...],
-    alterations: Alterations,
-) -> None:
-    safe = masked(value, rules)
-    if safe != value:
-        values[name] = safe
-        alterations.add("redacted", name)
 
 
 def _reason(error: Exception) -> str:

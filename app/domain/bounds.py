@@ -42,6 +42,7 @@ def _text(value: Any) -> bytes:
 
 
 def _noted(metadata: dict[str, Any], cut: Alterations) -> dict[str, Any]:
-    notes = {reason: paths[:NOTES_KEPT] for reason, paths in metadata.get("cleaned", {}).items()}
+    before = Alterations.noted_in(metadata).paths
+    notes = {reason: paths[:NOTES_KEPT] for reason, paths in before.items()}
     notes["truncated"] = [*notes.get("truncated", ()), *cut.paths.get("truncated", ())]
     return {**metadata, "cleaned": notes}

@@ -13,13 +13,15 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from typing import Any, Optional
+from typing import Any
 from uuid import UUID
 
 from .codec import dump_json
+from .places import WHOLE_FIELDS, Path
 from .plain import encode_strictly, is_plain
+from .policy import NO_POLICY, Mode, Policy, PolicyRule
 from .records import JsonText
-from .secret_names import holds_secret_letters, secret_word
+from .secret_names import holds_secret_letters, names_number, secret_word
 from .secret_values import (
     CARD_RULE,
     MASK,
@@ -39,8 +41,7 @@ PATHS_MAX = 50  # of one reason; the rest is not listed, so that a record stays 
 PATH_CHARS_MAX = 300
 KEY_CHARS_MAX = 100  # longer ones are rare, and callers could fill the memory with them
 
-# A place in a payload: the place around it, and the name or index there.
-Path = tuple[Optional["Path"], str | int]
+NOTHING = object()
 
 
 @dataclass(slots=True)
@@ -55,8 +56,28 @@ class Alterations:
         if len(noted) < PATHS_MAX:
             noted.append(path[:PATH_CHARS_MAX])
 
+    @classmethod
+    def noted_in(cls, metadata: Mapping[str, Any]) -> "Alterations":
+        """A copy of what a record's metadata say was changed; a caller may have put in anything."""
+        notes = metadata.get("cleaned")
+        if not isinstance(notes, dict) or not all(isinstance(at, list) for at in notes.values()):
+            return cls()
+        return cls({reason: list(map(str, paths)) for reason, paths in notes.items()})
 
-def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> Any:
+    def add_rule(self, rule: PolicyRule) -> None:
+        """Note that a rule of the tenant's policy found something, once."""
+        if str(rule) not in self.paths.setdefault("policy", []):
+            self.add("policy", str(rule))
+
+
+def clean(
+    value: Any,
+    *,
+    name: str,
+    bytes_max: int,
+    alterations: Alterations,
+    policy: Policy = NO_POLICY,
+) -> Any:
     """A copy of `value` made of JSON types, without secrets, at most `bytes_max` bytes long.
 
     Args:
@@ -64,21 +85,30 @@ def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) ->
         name: the record's field, which starts every reported path.
         bytes_max: bound of the JSON text, in bytes; past it a mark stands in its place.
         alterations: receives what was changed.
+        policy: of the record's tenant.
     """
     text = encode_strictly(value)
     rules = VALUE_RULES if text is None else suspected(text)
-    copy = _Walk(rules, alterations).copy(value, (None, name), ())
+    copy = _Walk(rules, alterations, policy).field(value, name)
     encoded = dump_json(copy)
     return copy if len(encoded) <= bytes_max else truncated(encoded, name, alterations)
 
 
-def clean_text(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> JsonText:
+def clean_text(
+    value: Any,
+    *,
+    name: str,
+    bytes_max: int,
+    alterations: Alterations,
+    policy: Policy = NO_POLICY,
+) -> JsonText:
     """The JSON text of what `clean` returns, for less."""
     text = encode_strictly(value)
     rules = VALUE_RULES if text is None else suspected(text)
     few = text is not None and len(text) < VALUES_MAX  # each has a character of its own
-    if text is None or rules or not few or not is_plain(value, text, DEPTH_MAX):
-        text = dump_json(_Walk(rules, alterations).copy(value, (None, name), ()))
+    easy = few and not rules and policy.empty
+    if text is None or not easy or not is_plain(value, text, DEPTH_MAX):
+        text = dump_json(_Walk(rules, alterations, policy).field(value, name))
     if len(text) > bytes_max:
         text = dump_json(truncated(text, name, alterations))
     return JsonText(text)
@@ -97,11 +127,21 @@ def truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str, 
 
 @dataclass(slots=True)
 class _Walk:
-    """One copying, by those value rules that may find something."""
+    """One copying, by those value rules that may find something, and the tenant's policy."""
 
     rules: tuple[ValueRule, ...]
     alterations: Alterations
+    policy: Policy = NO_POLICY
     left: int = VALUES_MAX
+
+    def field(self, value: Any, name: str) -> Any:
+        """The copy of a whole field; None where the policy drops it."""
+        path = (None, name)
+        rule = self.policy.rule_at(path) if name in WHOLE_FIELDS else None
+        if rule is None:
+            return self.copy(value, path, ())
+        concealed = self._concealed(value, rule, path)
+        return None if concealed is NOTHING else concealed
 
     def copy(self, value: Any, path: Path, inside: tuple[int, ...]) -> Any:
         """The copy of a value within the containers whose ids are `inside`, outermost first."""
@@ -122,8 +162,13 @@ class _Walk:
         if isinstance(value, Mapping):
             return self._object(value, path, inside)
         if isinstance(value, list | tuple | set | frozenset):
-            return [self.copy(item, (path, index), inside) for index, item in enumerate(value)]
-        return self._text(_as_text(value), path)
+            return self._list(value, path, inside)
+        return self._text(self._foreign(value), path)
+
+    def _foreign(self, value: Any) -> str:
+        """The text of a value that JSON does not have."""
+        text = _as_text(value)
+        return self.policy.mask if self.policy.names_any_in(text) else text
 
     def _bar(self, value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
         """Why a container is not entered, and the mark that stands in its place."""
@@ -146,10 +191,15 @@ class _Walk:
             if key is None:
                 key = self._text(original if isinstance(original, str) else str(original), path)
                 word = secret_word(MASKED.sub("", key))  # a mask is named like what it masks
+            rule = None if self.policy.empty else self.policy.rule_at((path, key))
             if key in copy:  # 1 and "1", or two keys that were repaired
                 key = f"{key} #{len(copy)}"
                 self._note("repaired", path)
-            if word and item is not None:
+            if rule is not None and (word is None or rule.mode is Mode.DROP):
+                concealed = self._concealed(item, rule, (path, key))
+                if concealed is not NOTHING:
+                    copy[key] = concealed
+            elif word and item is not None:
                 self._note("redacted", (path, key))
                 copy[key] = MASK.format(word)
             elif type(item) is str:
@@ -158,12 +208,40 @@ class _Walk:
                 copy[key] = self.copy(item, (path, key), inside)
         return copy
 
+    def _list(self, value: Any, path: Path, inside: tuple[int, ...]) -> list[Any]:
+        if self.policy.empty:
+            return [self.copy(item, (path, index), inside) for index, item in enumerate(value)]
+        copies = []
+        for index, item in enumerate(value):
+            place = (path, index)
+            rule = self.policy.rule_at(place)
+            copies.append(
+                self._concealed(item, rule, place) if rule else self.copy(item, place, inside)
+            )
+        return [copy for copy in copies if copy is not NOTHING]
+
+    def _concealed(self, value: Any, rule: PolicyRule, path: Path) -> Any:
+        """What stands for a value that a rule of the policy is about; NOTHING where it is dropped.
+
+        A null is left: that there is nothing is nothing to conceal.
+        """
+        if rule.mode is Mode.DROP:
+            text, reason = NOTHING, "dropped"
+        elif value is None:
+            return None
+        else:
+            bare = _Walk((), Alterations(), left=self.left).copy(value, path, ())
+            text, reason = self.policy.stand_in(rule, bare)
+        self._note(reason, path)
+        self.alterations.add_rule(rule)
+        return text
+
     def _text(self, value: str, path: Path) -> str:
         if not value.isascii() or "\x00" in value:
             value = self._repaired(value, path)
         for rule in self.rules:
             if rule.search(value):
-                return self._masked(value, path)
+                return value if _is_id(value, path) else self._masked(value, path)
         return value
 
     def _repaired(self, value: str, path: Path) -> str:
@@ -188,7 +266,8 @@ class _Walk:
             self._note("repaired", path)
             return "[integer of more than 3,600 digits]"
         if CARD_RULE in self.rules and value.bit_length() < 64 and is_card_number(str(value)):
-            return self._text(str(value), path)
+            shown = self._text(str(value), path)
+            return int(value) if shown.isdigit() else shown
         return int(value)
 
     def _note(self, reason: str, path: Path) -> None:
@@ -205,6 +284,18 @@ def _remembered_key(key: str) -> tuple[str | None, str | None]:
     if _storable(key) != key or "[redacted: " in key or mask_text(key) != key:
         return None, None
     return key, secret_word(key)
+
+
+def _is_id(value: str, path: Path) -> bool:
+    """Whether a text is nothing but digits, and the name it stands under says that they number
+    something: one in ten numbers like a card's has the right check digit by chance.
+    """
+    if not (value.isascii() and value.isdigit()):
+        return False
+    around: Path | None = path
+    while around is not None and isinstance(around[1], int):  # lists go by their own name
+        around = around[0]
+    return around is not None and names_number(str(around[1]))
 
 
 def _shown_path(path: Path) -> str:

@@ -43,6 +43,30 @@ COUNTING_WORDS = frozenset(
         *("audio", "text", "image", "budget", "per", "avg", "average", "thinking"),
     }
 )
+# A name that ends so says that a number is no card's, however much it looks like one's.
+NUMBERING_WORDS = frozenset(
+    {
+        *(
+            "id",
+            "ids",
+            "uid",
+            "gid",
+            "oid",
+            "pk",
+            "seq",
+            "sequence",
+            "offset",
+            "cursor",
+            "position",
+        ),
+        *("timestamp", "ts", "time", "at", "ns", "nanos", "us", "micros", "ms", "millis"),
+        *("imei", "isbn", "gtin", "ean", "upc", "sku"),
+    }
+)
+NUMBERED_THINGS = frozenset(
+    {"order", "invoice", "tracking", "ticket", "case", "serial", "reference", "shipment"}
+)
+CARD_WORDS = frozenset({"card", "cards", "cc", "pan", "credit", "debit", "payment"})
 RUN_WORDS_MAX = 3
 PLAIN_WORD = re.compile(r"[a-z]+|[0-9]+")
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -73,6 +97,16 @@ def cached_secret_word(name: str) -> str | None:
     if spelled and _measures(words) and _names_one(words):
         return None
     return _secret_among(words) or _secret_among(PLAIN_WORD.findall(name.lower()))
+
+
+def names_number(name: str) -> bool:
+    """Whether a name says that a long number under it is an id, a moment or a position."""
+    words = [word.lower() for word in WORD.findall(name)]
+    if not words or not CARD_WORDS.isdisjoint(words):
+        return False
+    if words[-1] in ("number", "no"):
+        return words[-2:-1] != [] and words[-2] in NUMBERED_THINGS
+    return words[-1] in NUMBERING_WORDS
 
 
 def letters_of(name: str) -> str:

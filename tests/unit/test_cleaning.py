@@ -135,6 +135,38 @@ def test_a_secret_that_is_null_stays_null() -> None:
     assert cleaned({"password": None}) == ({"password": None}, {})
 
 
+CARD = "4111111111111111"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"number": CARD}, {"note": CARD}, {"number": int(CARD)}, [CARD], CARD, {"data": [CARD]}),
+        *({"cardId": CARD}, {"payment_id": CARD}, {"number_no": CARD}, {CARD: 1}),
+        *({"order_id": f"order {CARD}"}, {"order_id": "4111 1111 1111 1111"}),
+    ],
+)
+def test_a_card_number_is_masked(value: Any) -> None:
+    """Text, number, key or part of a text; "id" at the end of a card's name excuses nothing."""
+    copy, altered = cleaned(value)
+    assert CARD not in json.dumps(copy)
+    assert "[redacted: card_number]" in json.dumps(copy)
+    assert len(altered["redacted"]) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("id", "order_id", "orderId", "customer_ids", "uid", "seq", "last_offset", "created_at"),
+        *("timestamp", "imei", "order_number", "invoiceNo", "TRACKING_NUMBER"),
+    ],
+)
+@pytest.mark.parametrize("value", [CARD, int(CARD), [CARD, [int(CARD)]]])
+def test_a_number_whose_name_says_that_it_numbers_something_stays(name: str, value: Any) -> None:
+    """One in ten ids of a card's form has the right check digit."""
+    assert cleaned({"a": {name: value}}) == ({"a": {name: value}}, {})
+
+
 def test_secrets_are_found_in_lists_sets_mappings_enums_and_tuples() -> None:
     """Wherever a key can be."""
     copy, altered = cleaned(
