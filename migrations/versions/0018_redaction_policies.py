@@ -6,8 +6,8 @@ name keys and paths, and hold no value of any record.
 
 from alembic import op
 
-revision = "0016_redaction_policies"
-down_revision = "0015_filter_idxs"
+revision = "0018_redaction_policies"
+down_revision = "0017_log_rows_are_final"
 branch_labels = None
 depends_on = None
 
