@@ -167,9 +167,7 @@ def test_statistics_count_ones_own_records_alone(houses: tuple[Household, Househ
             by_provider.pop(name, None)  # its own calls of the adapter may have arrived, or not
         assert by_provider == {house.marker: 30}
         latency = house.who.get("/api/v1/logs/analytics/latency-by-provider").json
-        assert {one["provider_name"] for one in latency} <= {
-            *(house.marker, "sandbox", "local")
-        }
+        assert {one["provider_name"] for one in latency} <= {*(house.marker, "sandbox", "local")}
         (by_hour,) = (
             house.who.get(
                 "/api/v1/logs/analytics/timeseries",

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0016_sandbox_items"
-down_revision = "0015_filter_idxs"
+revision = "0018_sandbox_items"
+down_revision = "0017_log_rows_are_final"
 branch_labels = None
 depends_on = None
 
