@@ -21,6 +21,9 @@ METRICS: dict[str, str] = {
     " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
+    "opsledger_archived_total": "Records whose partition was dropped, since the archive has them.",
+    "opsledger_archive_runs_total": "Runs of the archive, by outcome: done, unfinished (the next"
+    " goes on), failed (nothing was dropped for it). Alert on failed.",
     "opsledger_read_fallbacks_total": "Queries that the primary answered, as the replica of"
     " DATABASE_READ_URL was away.",
     "opsledger_dead_letters": "Dead letters that wait to be retried or dropped, as of the last"
@@ -47,6 +50,8 @@ DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"]
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
+ARCHIVED = _counter("opsledger_archived_total")
+ARCHIVE_RUNS = _counter("opsledger_archive_runs_total", "outcome")
 FOLDED = _counter("opsledger_folded_total")
 PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])
 

@@ -3,6 +3,7 @@
 import flask
 
 from .access import action_types, keys, tenants
+from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
@@ -16,6 +17,7 @@ def register_commands(app: flask.Flask) -> None:
         keys,
         action_types,
         partitions,
+        archive,
         spool,
         dead_letters,
         rollups,
