@@ -32,6 +32,8 @@ METRICS: dict[str, str] = {
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
     " /health/ready. Alert past a minute.",
+    "opsledger_limited_total": "Requests refused with 429, by quota.",
+    "opsledger_refused_total": "API keys refused, by reason: unknown, expired, revoked, network.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
@@ -43,6 +45,8 @@ def _counter(name: str, *labels: str) -> Counter:
 CAPTURED = _counter("opsledger_captured_total", "kind")
 LOST = _counter("opsledger_lost_total", "kind", "reason")
 INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
+REFUSED = _counter("opsledger_refused_total", "reason")
+LIMITED = _counter("opsledger_limited_total", "quota")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
