@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -200,16 +200,16 @@ def list_cold(
     session: Session, tenant_id: UUID, kind: Kind, since: datetime | None, until: datetime | None
 ) -> list[Segment]:
     """The cold segments that may hold records made at or after `since` and before `until`."""
-    conditions = [
-        ArchiveRow.tenant_id == tenant_id,
-        ArchiveRow.kind == kind.value,
-        ArchiveRow.state == COLD,
-    ]
-    if since is not None:
-        conditions.append(ArchiveRow.max_created_at >= since)
-    if until is not None:
-        conditions.append(ArchiveRow.min_created_at < until)
-    return _select(session, conditions)
+    return _select(session, _cold(tenant_id, kind, since, until))
+
+
+def newest_cold(
+    session: Session, tenant_id: UUID, kind: Kind, since: datetime | None, until: datetime | None
+) -> datetime | None:
+    """When the newest cold record that may lie in a window was made; None if there is none."""
+    statement = select(ArchiveRow.max_created_at).where(*_cold(tenant_id, kind, since, until))
+    newest = statement.order_by(ArchiveRow.day.desc()).limit(1)
+    return session.execute(newest).scalar_one_or_none()
 
 
 def _of(of: TenantDay) -> list[Any]:
@@ -218,6 +218,23 @@ def _of(of: TenantDay) -> list[Any]:
         ArchiveRow.kind == of.kind.value,
         ArchiveRow.day == of.day,
     ]
+
+
+def _cold(tenant_id: UUID, kind: Kind, since: datetime | None, until: datetime | None) -> list[Any]:
+    conditions = [
+        ArchiveRow.tenant_id == tenant_id,
+        ArchiveRow.kind == kind.value,
+        ArchiveRow.state == COLD,
+    ]
+    if since is not None:  # the days are for the key
+        conditions += [ArchiveRow.max_created_at >= since, ArchiveRow.day >= _day(since)]
+    if until is not None:
+        conditions += [ArchiveRow.min_created_at < until, ArchiveRow.day <= _day(until)]
+    return conditions
+
+
+def _day(moment: datetime) -> date:
+    return moment.astimezone(UTC).date()
 
 
 def _select(session: Session, conditions: list[Any]) -> list[Segment]:

@@ -17,6 +17,11 @@ class LocalObjects:
         self._root = root
 
     @property
+    def folder(self) -> Path:
+        """Where the objects are."""
+        return self._root
+
+    @property
     def scratch(self) -> Path:
         """A folder for files that are to become objects; of one runner at a time."""
         folder = self._root / SCRATCH

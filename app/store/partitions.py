@@ -74,6 +74,12 @@ def first_week(session: Session, log: str) -> datetime | None:
     return week_named(name)
 
 
+def hot_since(session: Session, kind: Kind, since: datetime | None) -> datetime:
+    """The first moment from `since` on of which a log can have rows; rollups go back further."""
+    first = first_week(session, TABLES[kind]) or datetime.max.replace(tzinfo=UTC)
+    return first if since is None else max(first, since)
+
+
 def week_named(partition: str) -> datetime:
     """The start of the week of a partition's name."""
     year, _, week = partition.rpartition("_")[2].partition("w")

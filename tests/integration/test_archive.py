@@ -199,7 +199,11 @@ def test_a_row_that_was_changed_since_its_export_is_exported_again(archive: Arch
     def change() -> None:
         engine = create_engine(owner)
         with engine.begin() as connection:
-            statement = text("UPDATE action_logs SET error_message = 'new' WHERE tenant_id = :id")
+            statement = text(
+                "WITH old AS (DELETE FROM action_logs WHERE tenant_id = :id RETURNING *)"
+                " INSERT INTO action_logs SELECT (jsonb_populate_record("
+                'old::action_logs, \'{"error_message": "new"}\')).* FROM old'
+            )
             connection.execute(statement, {"id": tenant.tenant_id})
         engine.dispose()
 

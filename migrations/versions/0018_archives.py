@@ -8,8 +8,8 @@ again: what still arrives of it is late.
 
 from alembic import op
 
-revision = "0016_archives"
-down_revision = "0015_filter_idxs"
+revision = "0018_archives"
+down_revision = "0017_log_rows_are_final"
 branch_labels = None
 depends_on = None
 
@@ -53,11 +53,7 @@ UNLESS_ARCHIVED = """
             IF EXISTS (SELECT FROM archived_partitions WHERE name = leaf) THEN
                 RETURN NULL;
             END IF;"""
-
-
-def upgrade() -> None:
-    op.execute(
-        """
+TABLES = """
         CREATE TABLE archives (
             tenant_id uuid NOT NULL,
             kind varchar(10) NOT NULL,
@@ -95,10 +91,7 @@ def upgrade() -> None:
         );
         GRANT SELECT ON archived_partitions TO opsledger_maintenance;
         """
-    )
-    op.execute(ENSURE_PARTITION.format(first_look=UNLESS_ARCHIVED, second_look=UNLESS_ARCHIVED))
-    op.execute(
-        """
+DROP_ARCHIVED = """
         CREATE FUNCTION drop_archived(leaf text) RETURNS TABLE (tenant_id uuid, day date)
         LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC'
         AS $$
@@ -142,7 +135,12 @@ def upgrade() -> None:
         REVOKE ALL ON FUNCTION drop_archived(text) FROM PUBLIC;
         GRANT EXECUTE ON FUNCTION drop_archived(text) TO opsledger_maintenance;
         """
-    )
+
+
+def upgrade() -> None:
+    op.execute(TABLES)
+    op.execute(ENSURE_PARTITION.format(first_look=UNLESS_ARCHIVED, second_look=UNLESS_ARCHIVED))
+    op.execute(DROP_ARCHIVED)
 
 
 def downgrade() -> None:
