@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 from flask.cli import AppGroup
 
-from ..errors import StoreUnavailable
+from ..errors import ArchiveUnavailable, StoreUnavailable
 from ..pipeline.folding import fold_waiting
 from ..store.cold import ColdStore
 from ..store.objects import LocalObjects
@@ -29,7 +29,10 @@ def verify_rollups(tenant: str | None) -> None:
     """
     with maintaining() as session:
         wanted = [the_tenant(session, tenant).id] if tenant else list_tenant_ids(session)
-    rows = list(islice(chain.from_iterable(map(_differences, wanted)), SHOWN_MAX))
+    try:
+        rows = list(islice(chain.from_iterable(map(_differences, wanted)), SHOWN_MAX))
+    except ArchiveUnavailable as error:
+        raise click.ClickException(error.detail) from error
     if rows:
         header = ("TENANT", "KIND", "GRAIN", "START", "CELL", "PART", "ROLLUP", "RECORDS")
         print_table(header, rows)

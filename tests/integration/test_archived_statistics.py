@@ -71,8 +71,9 @@ def test_statistics_are_the_same_before_and_after(archive: Archive) -> None:
     for (path, query), expected in zip(questions, before, strict=True):
         assert ask(tenant, path, **query) == expected, (path, query)
     assert ask(tenant, "stats", include="archived") == before[0]
-    verified = archive.world.app.test_cli_runner().invoke(args=["rollups", "verify"])
-    assert (verified.exit_code, verified.output[-200:]) == (0, verified.output[-200:])
+    runner = archive.world.app.test_cli_runner()
+    verified = runner.invoke(args=["rollups", "verify", "--tenant", tenant.slug])
+    assert verified.exit_code == 0, verified.output
 
 
 CUTS = [(0, 1801), (1, 4000), (1, 4055), (9, 3333), (15, 0)]

@@ -8,8 +8,8 @@ again: what still arrives of it is late.
 
 from alembic import op
 
-revision = "0018_archives"
-down_revision = "0017_log_rows_are_final"
+revision = "0019_archives"
+down_revision = "0018_redaction_policies"
 branch_labels = None
 depends_on = None
 
