@@ -48,10 +48,11 @@ def show_list(name: str) -> Page:
         columns=columns,
         filtered=filtered,
         query=urlencode(filtered),
-        values=_values(filtered),
+        values=_values(_chosen(filtered)),
+        said=_said(filtered),
         paths=[(k, v) for k, v in filtered if is_path(table, k)],
         curl=curl_of(table, filtered),
-        period=flask.request.args.get("period", ""),
+        period=_period(),
         periods=LENGTHS,
         **shown,
     )
@@ -73,7 +74,7 @@ def asked_of(table: Table) -> Parameters:
         if value.strip() and name not in PRESENTATION
     ]
     asked = _with_paths(table, asked)
-    if arguments.get("period") in LENGTHS and not arguments.get("since"):
+    if _period():
         asked += read_period(arguments).window
     return asked
 
@@ -118,6 +119,26 @@ def _columns(table: Table) -> list[str]:
     wanted = flask.request.args.get("columns", "").split(",")
     chosen = [column.name for column in table.columns if column.name in wanted]
     return chosen or [column.name for column in table.columns if column.shown]
+
+
+def _chosen(filtered: Parameters) -> Parameters:
+    """The filters that were chosen one by one: not the ends of a named period."""
+    if not _period():
+        return filtered
+    return [(name, value) for name, value in filtered if name not in ("since", "until")]
+
+
+def _said(filtered: Parameters) -> Parameters:
+    """The filters as the page names them."""
+    period = _period()
+    return [*_chosen(filtered), *([("last", period)] if period else [])]
+
+
+def _period() -> str:
+    """The name of the period, if one was chosen and not its ends."""
+    arguments = flask.request.args
+    name = arguments.get("period", "")
+    return name if name in LENGTHS and not arguments.get("since") else ""
 
 
 def _values(filtered: Parameters) -> dict[str, list[str]]:
