@@ -1,7 +1,7 @@
 """Live rows: what was committed since the last look, as server-sent events that repeat none.
 
-Each answer ends at once and its event names the cursor of the API's tail, by which the browser comes
-back: so no thread is held, and a page that was cut off goes on where it was.
+Each answer ends at once, and its event names the cursor of the API's tail, by which the browser
+comes back: so no thread is held, and a page that was cut off goes on where it was.
 """
 
 from typing import Any
