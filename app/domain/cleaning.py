@@ -245,7 +245,7 @@ class _Walk:
         return value
 
     def _repaired(self, value: str, path: Path) -> str:
-        safe = _storable(value)
+        safe = storable(value)
         if safe != value:
             self._note("repaired", path)
         return safe
@@ -281,7 +281,7 @@ def _known_key(key: str) -> tuple[str | None, str | None]:
 
 @lru_cache(maxsize=4096)
 def _remembered_key(key: str) -> tuple[str | None, str | None]:
-    if _storable(key) != key or "[redacted: " in key or mask_text(key) != key:
+    if storable(key) != key or "[redacted: " in key or mask_text(key) != key:
         return None, None
     return key, secret_word(key)
 
@@ -305,7 +305,7 @@ def _shown_path(path: Path) -> str:
     return _shown_path(around) + (f"[{last}]" if isinstance(last, int) else f".{last}")
 
 
-def _storable(value: str) -> str:
+def storable(value: str) -> str:
     """Postgres holds neither NUL nor lone surrogates: U+FFFD stands in for each."""
     if value.isascii() and "\x00" not in value:
         return value
