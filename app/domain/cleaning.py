@@ -186,8 +186,10 @@ class _Walk:
         self, value: Mapping[Any, Any], path: Path, inside: tuple[int, ...]
     ) -> dict[str, Any]:
         copy: dict[str, Any] = {}
+        searches = [rule.search for rule in self.rules]
         for original, item in value.items():
-            key, word = _known_key(original) if type(original) is str else (None, None)
+            known = type(original) is str and len(original) <= KEY_CHARS_MAX
+            key, word = _remembered_key(original) if known else (None, None)
             if key is None:
                 key = self._text(original if isinstance(original, str) else str(original), path)
                 word = secret_word(MASKED.sub("", key))  # a mask is named like what it masks
@@ -202,8 +204,14 @@ class _Walk:
             elif word and item is not None:
                 self._note("redacted", (path, key))
                 copy[key] = MASK.format(word)
-            elif type(item) is str:
-                copy[key] = self._text(item, (path, key))
+            elif type(item) is str:  # nearly all are, and nearly all of these stay as they are
+                for search in searches:
+                    if search(item):
+                        copy[key] = self._text(item, (path, key))
+                        break
+                else:
+                    clear = item.isascii() and "\x00" not in item
+                    copy[key] = item if clear else self._text(item, (path, key))
             else:
                 copy[key] = self.copy(item, (path, key), inside)
         return copy
@@ -274,13 +282,9 @@ class _Walk:
         self.alterations.add(reason, _shown_path(path))
 
 
-def _known_key(key: str) -> tuple[str | None, str | None]:
-    """A key that is kept as it is, and the secret word that it holds; no key if it is not."""
-    return _remembered_key(key) if len(key) <= KEY_CHARS_MAX else (None, None)
-
-
 @lru_cache(maxsize=4096)
 def _remembered_key(key: str) -> tuple[str | None, str | None]:
+    """A key that is kept as it is, and the secret word that it holds; no key if it is not."""
     if storable(key) != key or "[redacted: " in key or mask_text(key) != key:
         return None, None
     return key, secret_word(key)
