@@ -22,11 +22,12 @@ run: $(VENV)/.installed-run ## start everything here until Ctrl-C (PORT=8000 OPS
 test: $(VENV)/.installed-dev ## run the tests (ARGS="-k cursor" goes to pytest)
 	@exec $(PY) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: $(VENV)/.installed-dev ## lint, types, import law, migrations, links in the docs
+check: $(VENV)/.installed-dev ## lint, types, import law, security, migrations, links in the docs
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy app tasks
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit -q -c pyproject.toml -r app tasks 2>/dev/null # it counts the lines of each nosec
 	$(PY) -m tests.checks
 
 bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)

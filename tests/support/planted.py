@@ -2,14 +2,13 @@
 module's `application` in the place of the product's own.
 """
 
-from datetime import UTC, datetime
-from typing import Any, NoReturn
-from uuid import uuid4
+import json
+from typing import Any
 
-from app.domain.contacts import Contact
-from app.errors import ProviderError, ProviderTimeout
+from app.errors import ProviderTimeout
 from app.factory import create_app
-from app.providers import CRM_PROVIDERS
+from app.providers.messages import Request, Response
+from app.providers.sandbox.server import SandboxServer
 
 # Each of its own form, so that a failure tells which one came through.
 BEARER = "pl4nted.Bearer-Aa1"
@@ -40,48 +39,45 @@ def found_in(text: str) -> list[str]:
     return [secret for secret in PLANTED if secret in text]
 
 
-class LeakyCrm:
-    """A CrmProvider whose answers and errors are full of secrets."""
+def leaky_send(_: SandboxServer, request: Request, *, timeout_s: float) -> Response:
+    """What a provider full of secrets answers, in the place of the sandbox's server.
 
-    name = "leaky"
-
-    def create(self, *_: object, **__: object) -> Contact:
-        """A contact with more in it than was asked for."""
-        now = datetime.now(UTC)
-        return Contact(
-            id=str(uuid4()),
-            provider=self.name,
-            email="jane@example.com",
-            first_name=TEXT,
-            last_name=None,
-            company=None,
-            phone=None,
-            properties=PAYLOAD,
-            created_at=now,
-            updated_at=now,
-        )
-
-    def get(self, *_: object, **__: object) -> NoReturn:
-        """A provider's error, which quotes."""
-        raise ProviderError(f"No such contact; you sent {TEXT}", permanent=True, status=404)
-
-    def update(self, *_: object, **__: object) -> NoReturn:
-        """A provider that is slow."""
-        raise ProviderTimeout(f"No answer to {TEXT}")
-
-    def delete(self, *_: object, **__: object) -> NoReturn:
-        """An exception of its own, with a cause."""
+    Raises:
+        ProviderTimeout: for a change; its text quotes.
+        RuntimeError: for a removal, with a cause; a mistake of the provider's client.
+    """
+    if request.method == "PATCH":
+        raise ProviderTimeout(f"No answer within {timeout_s} s to {TEXT}")
+    if request.method == "DELETE":
         try:
             raise ValueError(TEXT)
         except ValueError as error:
             raise RuntimeError(f"the provider failed: {TEXT}") from error
+    if request.method == "POST":
+        now = "2026-11-23T10:00:00.000Z"
+        item = {
+            "id": "7",
+            "provider": "sandbox",
+            "url": None,
+            "email": "jane@example.com",
+            "first_name": TEXT,
+            "last_name": None,
+        }
+        item |= {"company": None, "phone": None, "properties": PAYLOAD}
+        return _response(201, {**item, "created_at": now, "updated_at": now})
+    if request.query:
+        return Response(status=400, headers={"content-type": "text/plain"}, body=TEXT.encode())
+    return _response(404, {"code": "not_found", "message": f"No such contact; you sent {TEXT}"})
 
-    list = search = get
+
+def _response(status: int, shown: Any) -> Response:
+    headers = {"content-type": "application/json", "x-request-id": GITHUB}
+    return Response(status=status, headers=headers, body=json.dumps(shown).encode())
 
 
 def __getattr__(name: str) -> Any:
     """Make the application when a server asks for it, and not for who wants the secrets alone."""
     if name != "application":
         raise AttributeError(name)
-    CRM_PROVIDERS[LeakyCrm.name] = lambda _: LeakyCrm()  # type: ignore[assignment,return-value]
+    SandboxServer.send = leaky_send  # type: ignore[method-assign]
     return create_app()
