@@ -187,13 +187,14 @@ class _Walk:
     ) -> dict[str, Any]:
         copy: dict[str, Any] = {}
         searches = [rule.search for rule in self.rules]
+        rule_at = None if self.policy.empty else self.policy.rule_at
         for original, item in value.items():
             known = type(original) is str and len(original) <= KEY_CHARS_MAX
             key, word = _remembered_key(original) if known else (None, None)
             if key is None:
                 key = self._text(original if isinstance(original, str) else str(original), path)
                 word = secret_word(MASKED.sub("", key))  # a mask is named like what it masks
-            rule = None if self.policy.empty else self.policy.rule_at((path, key))
+            rule = rule_at((path, key)) if rule_at else None
             if key in copy:  # 1 and "1", or two keys that were repaired
                 key = f"{key} #{len(copy)}"
                 self._note("repaired", path)
