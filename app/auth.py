@@ -29,6 +29,7 @@ ANSWER_WAIT_S = 1.0  # for the database, before a known key is taken as it was
 AWAY_S = 1.0  # until the database is asked again, after it did not answer in time
 LOOKUPS_MAX = 8  # at once, of keys known before; a frozen database must not take the whole pool
 PRINCIPAL = "_opsledger_principal"  # in flask.g
+KEY_DIGEST = "opsledger.key_digest"  # in the WSGI environ, where no header gets: a session's key
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -79,7 +80,15 @@ class Authenticator:
         """
         if not 1 <= len(secret) <= KEY_CHARS_MAX:
             raise Unauthenticated
-        digest = hash_secret(secret)
+        return self.principal_of(hash_secret(secret))
+
+    def principal_of(self, digest: bytes) -> Principal:
+        """Who the key with this digest speaks for; a session of the dashboard keeps no more of it.
+
+        Raises:
+            Unauthenticated: there is no such key, or it may no longer be used.
+            StoreUnavailable: the key is not remembered and the database is away.
+        """
         with self._lock:
             known = self._known.get(digest)
         if known is None or (known.principal is None and not known.fresh):
@@ -164,17 +173,25 @@ def authorize(scope: Scope) -> Principal:
         Unauthenticated: no key, or not a usable one.
         Forbidden: the tenant is inactive or the scope missing.
     """
-    secret = flask.request.headers.get(API_KEY_HEADER, "")
-    if not secret:
-        raise Unauthenticated
-    authenticator: Authenticator = flask.current_app.extensions["opsledger-auth"]
-    principal = authenticator.principal(secret)
+    principal = _identify()
     if not principal.tenant_active:
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
     if scope not in principal.scopes:
         raise Forbidden(f"This API key lacks the scope {scope}")
     setattr(flask.g, PRINCIPAL, principal)
     return principal
+
+
+def _identify() -> Principal:
+    """The principal of the request's key, or of the session it belongs to."""
+    authenticator: Authenticator = flask.current_app.extensions["opsledger-auth"]
+    digest: bytes | None = flask.request.environ.get(KEY_DIGEST)
+    if digest is not None:
+        return authenticator.principal_of(digest)
+    secret = flask.request.headers.get(API_KEY_HEADER, "")
+    if not secret:
+        raise Unauthenticated
+    return authenticator.principal(secret)
 
 
 def current_principal() -> Principal | None:

@@ -18,6 +18,7 @@ from .store import METADATA
 from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
+from .ui import register_ui
 
 log = get_logger(__name__)
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     )
     Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id).init_app(app, database)
     register_api(app, service)
+    register_ui(app, settings)
     register_commands(app)
     return app
 
