@@ -31,6 +31,8 @@ METRICS: dict[str, str] = {
     " /health/ready. Alert past a minute.",
     "opsledger_sign_ins_total": "Attempts to sign in to the dashboard, by outcome: done, refused,"
     " limited.",
+    "opsledger_limited_total": "Requests refused with 429, by quota.",
+    "opsledger_refused_total": "API keys refused, by reason: unknown, expired, revoked, network.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
@@ -42,6 +44,8 @@ def _counter(name: str, *labels: str) -> Counter:
 CAPTURED = _counter("opsledger_captured_total", "kind")
 LOST = _counter("opsledger_lost_total", "kind", "reason")
 INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
+REFUSED = _counter("opsledger_refused_total", "reason")
+LIMITED = _counter("opsledger_limited_total", "quota")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")

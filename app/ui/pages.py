@@ -61,7 +61,7 @@ def page(scope: Scope = Scope.LOGS_READ) -> Callable[[View], View]:
                 return to_sign_in()
             flask.request.environ[KEY_DIGEST] = session.digest
             try:
-                authorize(scope)
+                authorize(scope, counted=False)
             except errors.Unauthenticated:
                 return to_sign_in(ended=True)
             return view(*args, **kwargs)
@@ -124,8 +124,6 @@ def protect(response: flask.Response) -> flask.Response:
     """Say what the browser may do with a page."""
     response.headers["Content-Security-Policy"] = POLICY
     response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Vary"] = "HX-Request, Cookie"
     return response
 
