@@ -8,7 +8,6 @@ import flask
 from ..config import Settings
 from . import lists, overview, places, records, sign_in, trails
 from .assets import version_assets
-from .pages import register_errors
 from .session import Sessions
 from .wording import FILTERS
 
@@ -20,5 +19,4 @@ def register_ui(app: flask.Flask, settings: Settings) -> None:
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     version_assets(app)
     for module in (sign_in, overview, lists, records, trails, places):
-        register_errors(module.blueprint)
         app.register_blueprint(module.blueprint)

@@ -30,6 +30,11 @@ def bars(points: Points, number: int, period: Period) -> dict[str, Any]:
     }
 
 
+def totals(chart: dict[str, Any]) -> list[int]:
+    """How high each bar is."""
+    return [sum(column) for column in zip(*chart["counts"].values(), strict=True)]
+
+
 def latency(points: Points) -> dict[str, Any]:
     """The percentiles of each bucket, null where nothing ran."""
     return {

@@ -9,10 +9,10 @@ import flask
 from .client import BASE, ApiProblem, ask
 from .columns import TABLES, Table
 from .diff import altered, of_changes
-from .pages import Page, page, render
+from .pages import Page, page, pages_named, render
 from .period import LENGTHS, read_period
 
-blueprint = flask.Blueprint("lists", __name__)
+blueprint = pages_named("lists")
 
 ROWS_SHOWN = 50
 CHANGES_SHOWN = 3  # of an audit, in its row
@@ -142,5 +142,3 @@ def _suggestions(name: str) -> dict[str, list[str]]:
             for source, field in sources.items()
         }
     return {source: sorted(set(values))[:SUGGESTED_MAX] for source, values in found.items()}
-
-

@@ -6,12 +6,12 @@ from typing import Any
 import flask
 
 from ..domain.records import FAILED_STATUSES
-from .charts import bars, latency, spark
+from .charts import bars, latency, spark, totals
 from .client import ask
-from .pages import Page, page, render
+from .pages import Page, page, pages_named, render
 from .period import LENGTHS, Period, read_period
 
-blueprint = flask.Blueprint("overview", __name__)
+blueprint = pages_named("overview")
 
 PROVIDERS_SHOWN = 8
 TYPES_SHOWN = 8
@@ -118,10 +118,7 @@ def _split(
         "starts": first["starts"],
         "step_s": first["step_s"],
         "field": field,
-        "series": [
-            {"name": name, "counts": [sum(column) for column in zip(*chart["counts"].values())]}
-            for name, chart in made.items()
-        ],
+        "series": [{"name": name, "counts": totals(chart)} for name, chart in made.items()],
     }
 
 

@@ -128,11 +128,13 @@ def protect(response: flask.Response) -> flask.Response:
     return response
 
 
-def register_errors(blueprint: flask.Blueprint) -> None:
-    """Answer the errors of a blueprint's pages with pages."""
+def pages_named(name: str) -> flask.Blueprint:
+    """A blueprint whose errors are answered with pages."""
+    blueprint = flask.Blueprint(name, __name__)
     blueprint.register_error_handler(ApiProblem, _from_api)
     blueprint.register_error_handler(errors.OpsledgerError, _from_ours)
     blueprint.register_error_handler(HTTPException, _from_http)
+    return blueprint
 
 
 def show_problem(status: int, detail: str, **values: Any) -> tuple[flask.Response, int]:

@@ -4,10 +4,10 @@ import flask
 
 from ..domain.access import Scope
 from .client import ask
-from .pages import Page, page, render
+from .pages import Page, page, pages_named, render
 from .period import LENGTHS, read_period
 
-blueprint = flask.Blueprint("places", __name__)
+blueprint = pages_named("places")
 
 SLOWEST_SHOWN = 20
 ACTIVITY_SHOWN = 50

@@ -9,10 +9,10 @@ import flask
 from ..domain.identity import format_time
 from .client import BASE, ApiProblem, ask
 from .diff import of_changes
-from .pages import Page, page, render
+from .pages import Page, page, pages_named, render
 from .wording import is_withheld, moment_of
 
-blueprint = flask.Blueprint("records", __name__)
+blueprint = pages_named("records")
 
 NEIGHBOURS = 4  # on either side
 # The list is newest first, so its nearer end is found by windows that grow until they hold enough.
@@ -102,7 +102,8 @@ def _neighbours(name: str, record: dict[str, Any]) -> dict[str, list[dict[str, A
 
 
 def _later(path: str, record: dict[str, Any]) -> list[dict[str, Any]]:
-    since, best = moment_of(record["created_at"]), []
+    since = moment_of(record["created_at"])
+    best: list[dict[str, Any]] = []
     for seconds in WINDOWS_S:
         asked = [("since", record["created_at"]), ("until", _plus(since, seconds))]
         answer = ask(path, [*asked, ("limit", str(WINDOW_ROWS))])

@@ -14,10 +14,10 @@ from ..capture.recorder import EXTENSION
 from ..domain.access import Principal, Scope
 from ..errors import Forbidden, Unauthenticated
 from ..telemetry import SIGN_INS, get_logger
-from .pages import Page, render
+from .pages import Page, pages_named, render
 from .session import check_form, current_session, end_session, sessions, set_session
 
-blueprint = flask.Blueprint("sign_in", __name__)
+blueprint = pages_named("sign_in")
 
 ATTEMPTS_MAX = 10  # failed ones of an address within the window, in each process
 ATTEMPTS_WINDOW_S = 60.0
@@ -63,7 +63,7 @@ def sign_in() -> Page:
     address = client_ip(flask.current_app.extensions[EXTENSION].settings.trusted_proxies) or ""
     if attempts.exhausted(address):
         SIGN_INS.labels("limited").inc()
-        response = _form(f"Too many attempts. Wait {ATTEMPTS_WINDOW_S:.0f} seconds, then try again.")
+        response = _form(f"Too many attempts. Try again in {ATTEMPTS_WINDOW_S:.0f} seconds.")
         response.headers["Retry-After"] = f"{ATTEMPTS_WINDOW_S:.0f}"
         response.status_code = 429
         return response

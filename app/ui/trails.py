@@ -7,11 +7,11 @@ import flask
 
 from .client import Answer, ask
 from .diff import altered, of_changes
-from .pages import Page, page, render
+from .pages import Page, page, pages_named, render
 from .records import on_a_line
 from .wording import is_withheld
 
-blueprint = flask.Blueprint("trails", __name__)
+blueprint = pages_named("trails")
 
 ROWS_SHOWN = 30
 OPERATION_ROWS = 500
@@ -36,9 +36,7 @@ def show_resource(resource_type: str, resource_id: str) -> Page:
 def show_user(user_id: str) -> Page:
     """A user: every change that they made, newest first."""
     answer = ask("/logs/audits", [("user_id", user_id), *_paged()])
-    return _history(
-        answer, title=user_id, kind="user", people=False, listed=[("user_id", user_id)]
-    )
+    return _history(answer, title=user_id, kind="user", people=False, listed=[("user_id", user_id)])
 
 
 @blueprint.get("/operations/<rest:operation_id>")
@@ -47,9 +45,7 @@ def show_operation(operation_id: str) -> Page:
     """An operation: its attempts, its outcome and what it changed, oldest first."""
     asked = [("limit", str(OPERATION_ROWS))]
     records = on_a_line(ask(f"/logs/operations/{operation_id}", asked).body)
-    return render(
-        "operation.html", here="actions", operation_id=operation_id, operation=records
-    )
+    return render("operation.html", here="actions", operation_id=operation_id, operation=records)
 
 
 def _paged() -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+NOTHING = "\N{EN DASH}"
 UTC_ZONE = ZoneInfo("UTC")
 MASK_START, MASK_END = "[redacted: ", "]"
 WITHHELD = "withheld"
@@ -70,13 +71,13 @@ def write_span(seconds: float) -> str:
 
 def write_count(number: float | None) -> str:
     """A number with its thousands parted."""
-    return "–" if number is None else f"{number:,.0f}"
+    return NOTHING if number is None else f"{number:,.0f}"
 
 
 def write_short(number: float | None) -> str:
     """A number in few characters: 1,204 · 12.3k · 4.1M."""
     if number is None:
-        return "–"
+        return NOTHING
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if number >= size:
             scaled = number / (1e3 if unit == "k" else size)
@@ -87,7 +88,7 @@ def write_short(number: float | None) -> str:
 def write_ms(milliseconds: float | None) -> str:
     """A duration: 87 ms · 1.24 s · 12.4 s · 2.1 min."""
     if milliseconds is None:
-        return "–"
+        return NOTHING
     if milliseconds < 1000:
         return f"{milliseconds:.0f} ms"
     if milliseconds < 60_000:
@@ -140,8 +141,6 @@ def quote_part(text: str) -> str:
 
 def _local(moment: str, zone: str) -> datetime:
     return moment_of(moment).astimezone(zone_named(zone) or UTC_ZONE)
-
-
 
 
 FILTERS: dict[str, Callable[..., Any]] = {

@@ -1,4 +1,4 @@
-"""A believable week of a tenant, for pictures and for trying pages: what it called, what changed."""
+"""A believable week of a tenant, for pictures of pages and for trying them."""
 
 import math
 import random
@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Record = dict[str, Any]
+Post = Callable[[str, list[Record]], Any]
 CALLS = {  # provider: its actions with their usual milliseconds, and how busy it is
     "hubspot": (
         {"crm_create": 180, "crm_update": 150, "crm_get": 60, "crm_search": 240, "crm_list": 310},
@@ -35,7 +36,9 @@ INCIDENT = (timedelta(hours=5), timedelta(hours=3, minutes=40))  # how long ago 
 BATCH = 500
 
 
-def tell(post: Callable[[str, list[Record]], Any], *, days: int, per_day: int, seed: int = 8) -> None:
+def tell(
+    post: Callable[[str, list[Record]], Any], *, days: int, per_day: int, seed: int = 8
+) -> None:
     """Put the story on record, by a function that sends a list of records to an ingest path."""
     chance, now = random.Random(seed), datetime.now(UTC)
     for kind, records in (
@@ -70,7 +73,9 @@ def _actions(chance: random.Random, now: datetime, days: int, per_day: int) -> I
         action_type, usual = chance.choice(list(CALLS[provider][0].items()))
         ill = provider == "zendesk" and INCIDENT[1] < now - at < INCIDENT[0]
         milliseconds = int(usual * chance.lognormvariate(0, 0.45) * (3 if ill else 1)) + 8
-        status = chance.choices(["success", "failure", "timeout"], [55, 25, 20] if ill else [985, 11, 4])[0]
+        status = chance.choices(
+            ["success", "failure", "timeout"], [55, 25, 20] if ill else [985, 11, 4]
+        )[0]
         contact = {
             "email": f"{chance.choice(NAMES).split()[0].lower()}{number}@example.com",
             "name": chance.choice(NAMES),
@@ -118,8 +123,16 @@ def _audits(chance: random.Random, now: datetime, days: int, per_day: int) -> It
         after: Record | None
         if kind == "settings":
             resource_id, action = "billing", "update"
-            before = {"plan": chance.choice(plans), "seats": 5, "notify": {"email": True, "slack": None}}
-            after = {"plan": chance.choice(plans), "seats": chance.randint(5, 40), "notify": {"email": True, "slack": "#ops"}}
+            before = {
+                "plan": chance.choice(plans),
+                "seats": 5,
+                "notify": {"email": True, "slack": None},
+            }
+            after = {
+                "plan": chance.choice(plans),
+                "seats": chance.randint(5, 40),
+                "notify": {"email": True, "slack": "#ops"},
+            }
         elif kind == "integration":
             resource_id, action = "hubspot", "rotate"
             before = {"access_token": "old", "scopes": ["crm.read"], "region": "eu1"}
@@ -127,11 +140,19 @@ def _audits(chance: random.Random, now: datetime, days: int, per_day: int) -> It
         elif kind == "member":
             resource_id, action = person, chance.choice(["invite", "update", "remove"])
             before = None if action == "invite" else {"role": "viewer", "teams": ["sales"]}
-            after = None if action == "remove" else {"role": chance.choice(["editor", "admin"]), "teams": ["sales"]}
+            after = (
+                None
+                if action == "remove"
+                else {"role": chance.choice(["editor", "admin"]), "teams": ["sales"]}
+            )
         else:
             resource_id, action = f"c-{chance.randint(1, 60)}", "update"
             before = {"name": chance.choice(NAMES), "stage": "lead", "score": chance.randint(1, 50)}
-            after = {**before, "stage": chance.choice(["qualified", "customer"]), "score": chance.randint(50, 99)}
+            after = {
+                **before,
+                "stage": chance.choice(["qualified", "customer"]),
+                "score": chance.randint(50, 99),
+            }
         yield {
             "action": action,
             "resource_type": kind,
