@@ -27,7 +27,11 @@ from .supervisor import Supervisor, describe
 PROGRAMS = ("web", "worker", "beat")
 STOP_ORDER = ("web", "beat", "worker", "broker", "postgres")
 GRACE_SECONDS = {"web": 10.0, "beat": 5.0, "worker": 15.0}
-SECRETS = ("OPSLEDGER_EXTERNAL_ID_KEY", "OPSLEDGER_SESSION_KEY")
+PLATFORM_KEYS = (
+    "OPSLEDGER_EXTERNAL_ID_KEY",
+    "OPSLEDGER_REDACTION_KEY",
+    "OPSLEDGER_SESSION_KEY",
+)
 SETUP_SECONDS_MAX = 600.0
 SETUP_GRACE_SECONDS = 5.0
 READY_SECONDS_MAX = 60.0
@@ -59,7 +63,7 @@ class Stack:
         database_urls, redis_url = self._start_servers()
         settings = {
             **self._settings.children_settings(database_urls, redis_url, os.environ),
-            **self._secrets(),
+            **self._platform_keys(),
         }
         files.write_private(self._env_path, as_shell(settings))
         env = children_environment(settings, os.environ)
@@ -119,11 +123,12 @@ class Stack:
         self._screen.step(server.name, f"accepts clients on 127.0.0.1:{server.port}")
         self._interrupts.check()
 
-    def _secrets(self) -> dict[str, str]:
-        """Keys of this platform: the given ones, and ones of our own that are kept."""
-        given = {name: os.environ[name] for name in SECRETS if os.environ.get(name)}
-        own = [name for name in SECRETS if name not in given]
-        return {**files.keep_passwords(self._settings.data_dir / "secrets.json", own), **given}
+    def _platform_keys(self) -> dict[str, str]:
+        """The platform's secrets: those given, and for the others our own, which are kept."""
+        given = {name: os.environ[name] for name in PLATFORM_KEYS if os.environ.get(name)}
+        own = [name for name in PLATFORM_KEYS if name not in given]
+        kept = files.keep_passwords(self._settings.data_dir / "secrets.json", own) if own else {}
+        return {**kept, **given}
 
     def _set_up(
         self, name: str, arguments: Sequence[str], done: str, env: Mapping[str, str]
