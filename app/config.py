@@ -244,6 +244,21 @@ class Settings:
         " changed. Empty: ingest refuses external ids.",
         secret,
     )
+    session_key: str = _setting(
+        "OPSLEDGER_SESSION_KEY",
+        "",
+        "secret",
+        "Signs the sessions of the dashboard: at least 32 characters, the same on all hosts. Empty:"
+        " nobody can sign in.",
+        secret,
+    )
+    session_hours: int = _setting(
+        "OPSLEDGER_SESSION_HOURS",
+        12,
+        "hours",
+        "How long a session of the dashboard lasts: a working day. Its key may end it sooner.",
+        whole(1),
+    )
     redaction_key: str = _setting(
         "OPSLEDGER_REDACTION_KEY",
         "",

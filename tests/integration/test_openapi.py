@@ -237,13 +237,6 @@ def test_the_documentation_asks_no_other_host_for_anything(house: Household) -> 
     assert "@import" not in style
 
 
-def test_a_visitor_is_led_to_the_documentation(house: Household) -> None:
-    """Until there is a dashboard."""
-    response = house.who.client.get("/")
-    assert response.status_code == 302
-    assert response.headers["Location"] == "/docs"
-
-
 def test_the_enumerations_of_the_contract_are_complete() -> None:
     """26 action types and the scopes that routes name."""
     assert len(BUILTIN_ACTION_TYPES) == len(set(BUILTIN_ACTION_TYPES)) == 26
