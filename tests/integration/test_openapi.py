@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -221,7 +222,9 @@ def test_the_documentation_page_and_all_it_loads_are_served_here(house: Househol
         assert re.match(r"/(?!/)", reference), f"{reference} is another host's"
         answer = client.get(reference)
         assert answer.status_code == 200
-        expected = {"css": "text/css", "js": "javascript"}[reference.rpartition(".")[2]]
+        expected = {"css": "text/css", "js": "javascript"}[
+            urlsplit(reference).path.rpartition(".")[2]
+        ]
         assert expected in answer.content_type
 
 
