@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from .domain.secret_values import masked
 
 LOGGER = "opsledger"
+SERVER_LOGGER = "gunicorn.error"  # quotes headers and request lines that it does not understand
 
 METRICS: dict[str, str] = {
     "opsledger_captured_total": "Records appended to the spool, by kind.",
@@ -81,8 +82,19 @@ def configure_logging(level: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(_mask_line)
+    logging.getLogger(SERVER_LOGGER).addFilter(_mask_line)  # it has handlers of its own
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(LOGGER).setLevel(level.upper())
+
+
+def _mask_line(record: logging.LogRecord) -> bool:
+    """Take secrets out of a library's line and its traceback; ours come without."""
+    if not record.name.startswith(f"{LOGGER}."):
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+    return True
 
 
 def _mask_secrets(
@@ -92,6 +104,8 @@ def _mask_secrets(
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = masked(value)
+        elif isinstance(value, BaseException):
+            event[name] = masked(repr(value))
     return event
 
 
