@@ -203,8 +203,7 @@ def _search(
 def tail_of(
     log: Log[Asked, Row], filters: Asked, scope: str, after: str | None, limit: int
 ) -> tuple[Sequence[Row], str, bool]:
-    """The next records of a tail as this key is shown them, the cursor behind them, and whether
-    that is the end for now.
+    """The next records of a tail, the cursor behind them, and whether that is the end for now.
 
     Raises:
         CursorTooOld: it goes on, but not from there.
@@ -214,9 +213,9 @@ def tail_of(
         rows, behind, at_end = log.tail(filters, position, limit)
     except RowsGone as error:
         raise CursorTooOld(encode_position(error.resume, filters, scope)) from error
-    return all_shown(rows), encode_position(behind, filters, scope), at_end
+    return rows, encode_position(behind, filters, scope), at_end
 
 
 def _tail(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
     rows, cursor, at_end = tail_of(log, filters, scope, query.get("after"), query["limit"])
-    return rows, 200, {"Link": next_link(cursor), AT_END: str(at_end).lower()}
+    return all_shown(rows), 200, {"Link": next_link(cursor), AT_END: str(at_end).lower()}

@@ -28,7 +28,12 @@ def shown(log: Log) -> Log:
 
 def all_shown(logs: Sequence[Log]) -> Sequence[Log]:
     """Logs as the key of this request may see them."""
-    return logs if has_scope(Scope.LOGS_READ_PAYLOADS) else [_withheld(log) for log in logs]
+    return logs if has_scope(Scope.LOGS_READ_PAYLOADS) else all_withheld(logs)
+
+
+def all_withheld(logs: Sequence[Log]) -> Sequence[Log]:
+    """Logs as a key without the scope may see them."""
+    return [_withheld(log) for log in logs]
 
 
 def refuse_search(filters: Filters) -> None:

@@ -35,9 +35,8 @@ def show_new_rows(name: str) -> Page:
 def _of_now(asked: Parameters) -> Parameters:
     """The filters, from the moment at which the page was made: the cursor is bound to it."""
     start = flask.request.args.get("from", "")
-    return [(name, value) for name, value in asked if name not in ("since", "until", "from")] + [
-        ("since", start)
-    ]
+    kept = [(name, value) for name, value in asked if name not in ("since", "include")]
+    return [*kept, ("since", start)]
 
 
 def _event(table: Table, rows: list[dict[str, Any]], cursor: str, retry_ms: int) -> str:

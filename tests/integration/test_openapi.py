@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -176,6 +175,9 @@ def test_every_answer_fits_its_documented_schema(
         filled = path.format(**house.path_values)
         query = {"q": house.marker} if path.endswith("/search") else {}
         response = house.who.get(filled, query_string=query)
+        if "text/event-stream" in operation["responses"]["200"]["content"]:
+            response.close()
+            continue  # tests/integration/test_stream.py reads it
         assert response.json, path
         content = operation["responses"]["200"]["content"]["application/json"]
         check(content["schema"], response.json)

@@ -84,6 +84,14 @@ def test_what_cannot_be_asked_is_a_400_that_names_it(world: World, query: str, f
     assert field in refused_fields(world.settle().get(f"{STREAM}{query}"))
 
 
+def test_what_is_free_form_is_withheld_from_a_key_without_the_scope(world: World) -> None:
+    """As in lists."""
+    who = world.settle(["logs:read"])
+    world.put(audit(who.tenant_id))
+    (event, *_) = events(who, "?log=audits")
+    assert event["data"][0]["changes"] == {"withheld": "logs:read:payloads"}
+
+
 def test_a_place_in_anothers_stream_is_no_place(world: World) -> None:
     """Bound to tenant, log and filters."""
     mine, theirs = world.settle(), world.settle()

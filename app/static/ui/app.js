@@ -302,5 +302,5 @@
   localize(document);
   moments(document);
   const more = one("#more-filters");
-  if (more && all("input:not([type=hidden])", more).some((input) => input.value)) { more.hidden = false; one("[data-toggle]").setAttribute("aria-expanded", "true"); }
+  if (more && all("input:not([type=hidden])", more).some((input) => (input.type === "checkbox" ? input.checked : input.value))) { more.hidden = false; one("[data-toggle]").setAttribute("aria-expanded", "true"); }
 })();
