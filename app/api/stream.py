@@ -41,10 +41,6 @@ AWAY_S = 1.0  # between two tries while the database is away
 SHARED_S = 2.0  # how long a page is kept for others that stand at the same place
 SHARED_MAX = 1000
 
-EVENTS = {  # as OpenAPI describes them
-    "description": "Events until the client leaves.",
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
-}
 LOGS: dict[str, tuple[Any, Any, Any]] = {
     "actions": (ActionLogRepository, actions.filters_of, ActionLogSummarySchema(many=True)),
     "audits": (AuditLogRepository, audits.filters_of, AuditLogSummarySchema(many=True)),
