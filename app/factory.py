@@ -59,7 +59,11 @@ def _connect(app: flask.Flask, settings: Settings) -> Database:
             roles=settings.roles_without_url,
         )
     with app.app_context():
-        return Database(bound.engine, statement_timeout_s=settings.query_timeout_s)
+        return Database(
+            bound.engine,
+            statement_timeout_s=settings.query_timeout_s,
+            rollup_cache_bytes=settings.rollup_cache_bytes,
+        )
 
 
 def _connect_replica(settings: Settings) -> Database | None:
@@ -69,6 +73,7 @@ def _connect_replica(settings: Settings) -> Database | None:
         settings.read_database_url,
         statement_timeout_s=settings.query_timeout_s,
         connect_timeout_s=REPLICA_CONNECT_TIMEOUT_S,
+        rollup_cache_bytes=settings.rollup_cache_bytes,
     )
 
 

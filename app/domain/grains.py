@@ -185,6 +185,11 @@ def finer(grain: Grain) -> Grain:
     return GRAINS[GRAINS.index(grain) - 1]
 
 
+def coarser(grain: Grain) -> Grain:
+    """The next coarser grain of one that is not the coarsest."""
+    return GRAINS[GRAINS.index(grain) + 1]
+
+
 def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Stretches of time in order, those that touch as one."""
     joined: list[tuple[int, int]] = []

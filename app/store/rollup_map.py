@@ -29,7 +29,7 @@ from ..domain.grains import (
 from ..domain.histogram import bucket_of
 from ..domain.records import Kind
 from ..domain.tally import Array, Names, Tally, combined
-from .rollups import RollupReader
+from .rollup_view import RollupView
 
 POINTS_MAX = 2  # of a cell's records, its first and last are all there are
 UNIT_ROWS = 500  # so few records are read as fast as a finer map of them
@@ -78,17 +78,17 @@ def find_windows(
             action types, providers, statuses. Audits: actions, resource types.
         enough: how many records the caller looks for.
     """
-    reader = RollupReader(session, tenant_id, kind)
-    waiting = reader.waiting()
+    view = RollupView(session, tenant_id, kind)
+    waiting = view.waiting()
 
     def accepts(names: Names) -> bool:
         return all(not some or name in some for name, some in zip(names, wanted, strict=True))
 
-    numbers = reader.names.matching(accepts)
+    chosen = view.names.mask(accepts)
     start, end = bounds(since, until)
-    if len(numbers) and start < end:
+    if chosen.any() and start < end:
         low = 0 if min_execution_time_ms is None else int(bucket_of(str(min_execution_time_ms)))
-        yield from _Search(reader, waiting, numbers, low, enough, start, end).run()
+        yield from _Search(view, waiting, chosen, low, enough, start, end).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +120,17 @@ class _Search:
 
     def __init__(
         self,
-        reader: RollupReader,
+        view: RollupView,
         waiting: Tally,
-        numbers: Array,
+        chosen: Array,
         low_bucket: int,
         enough: int,
         start: int,
         end: int,
     ) -> None:
-        self._reader = reader
+        self._view = view
         self._waiting = waiting
-        self._numbers = numbers
+        self._chosen = chosen  # of each cell number, whether it is wanted
         self._low_bucket = low_bucket
         self._enough = enough
         self._start = start
@@ -193,31 +193,30 @@ class _Search:
 
     def _load(self, grain: Grain, spans: Sequence[Span]) -> list[_Unit]:
         """The units in these spans, which are in order, that may have matches; newest first."""
-        waiting = self._waiting.at(grain).where(partial(within_any, spans=spans))
-        folded = self._reader.units(spans, having=self._numbers.tolist())
-        cells = combined([folded.tally, waiting]).cells
+        cells = self._view.tally(spans).cells
+        if len(self._waiting.cells):
+            waiting = self._waiting.where(partial(within_any, spans=spans)).at(grain)
+            cells = combined([Tally(cells), waiting]).cells
         if not len(cells):
             return []
-        fit = np.isin(cells["cell"], self._numbers) & (cells["top"] >= self._low_bucket)
+        starts = cells["start"]
+        fit = self._chosen[cells["cell"]] & (cells["top"] >= self._low_bucket)
         fit &= (cells["first"] < self._end) & (cells["last"] >= self._start)
-        starts, begins = np.unique(cells["start"], return_index=True)
+        begins = np.flatnonzero(np.diff(starts, prepend=-1))
         sums = np.add.reduceat(cells["count"], begins)
-        rows = dict(zip(starts.tolist(), sums.tolist(), strict=True))
+        rows = dict(zip(starts[begins].tolist(), sums.tolist(), strict=True))
         wanted: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
         columns = cells[fit][["start", "count", "first", "last"]].tolist()
         for start, count, first, last in columns:
             wanted[start].append((count, first, last))
-        # What only waits has minutes; what is folded has finer units only in detail.
         return [
-            _Unit(
-                grain,
-                start,
-                wanted[start],
-                rows[start],
-                is_finest=not folded.detailed.get(start, grain is not Grain.MINUTE),
-            )
+            _Unit(grain, start, wanted[start], rows[start], is_finest=self._is_finest(grain, start))
             for start in sorted(wanted, reverse=True)
         ]
+
+    def _is_finest(self, grain: Grain, start: int) -> bool:
+        """What only waits has minutes; what is folded has finer units only in detail."""
+        return grain is Grain.MINUTE or self._view.is_detailed(grain, start) is False
 
     def _windows(self, unit: _Unit) -> Iterator[Window]:
         if unit.is_points:

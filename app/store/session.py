@@ -12,12 +12,14 @@ from typing import Any
 from uuid import UUID
 
 import psycopg2
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from ..errors import QueryTimeout, StoreUnavailable
+from .rollup_cache import RollupCache
 
 CONNECT_TIMEOUT_S = 5
 # How long a connection to a host that vanished without a word is waited for: half a minute at most,
@@ -29,6 +31,8 @@ KEEPALIVE = {
     "tcp_user_timeout": 25_000,  # ms; of what was sent and not acknowledged
 }
 QUERY_CANCELED = "57014"  # SQLSTATE query_canceled: statement_timeout ended it
+
+ROLLUP_CACHE = "rollup_cache"  # the key in a session's info; of a tenant's snapshots alone
 
 ENGINE_OPTIONS: dict[str, Any] = {
     "pool_size": 10,
@@ -46,10 +50,14 @@ ENGINE_OPTIONS: dict[str, Any] = {
 class Database:
     """A pool of connections of one role."""
 
-    def __init__(self, engine: Engine, *, statement_timeout_s: float = 0) -> None:
+    def __init__(
+        self, engine: Engine, *, statement_timeout_s: float = 0, rollup_cache_bytes: int = 0
+    ) -> None:
         self.engine = engine
-        _drop_connections_after_fork(engine)
         self._timeout_ms = round(statement_timeout_s * 1000)
+        self._rollups = RollupCache(rollup_cache_bytes)
+        _drop_after_fork(engine, self._rollups)
+        event.listen(engine, "handle_error", self._forget_if_disconnected)
 
     @classmethod
     def connect(
@@ -58,16 +66,20 @@ class Database:
         *,
         statement_timeout_s: float = 0,
         connect_timeout_s: int = CONNECT_TIMEOUT_S,
+        rollup_cache_bytes: int = 0,
     ) -> "Database":
         """A pool for a URL; connections are made at first use.
 
         Args:
             statement_timeout_s: longest statement, in seconds; 0 for no bound.
+            rollup_cache_bytes: how much is remembered of rollups, for all tenants together.
             connect_timeout_s: how long a host that does not answer is waited for.
         """
         arguments = {**ENGINE_OPTIONS["connect_args"], "connect_timeout": connect_timeout_s}
         engine = create_engine(url, **{**ENGINE_OPTIONS, "connect_args": arguments})
-        return cls(engine, statement_timeout_s=statement_timeout_s)
+        return cls(
+            engine, statement_timeout_s=statement_timeout_s, rollup_cache_bytes=rollup_cache_bytes
+        )
 
     @contextmanager
     def tenant(self, tenant_id: UUID, *, snapshot: bool = False) -> Iterator[Session]:
@@ -84,6 +96,8 @@ class Database:
             session.execute(
                 text("SELECT set_config('app.tenant', :tenant, true)"), {"tenant": str(tenant_id)}
             )
+            if snapshot:
+                session.info[ROLLUP_CACHE] = self._rollups
             yield session
 
     @contextmanager
@@ -125,15 +139,23 @@ class Database:
         """Close all idle connections."""
         self.engine.dispose()
 
+    def _forget_if_disconnected(self, context: ExceptionContext) -> None:
+        """Another server may answer next, whose transactions have the numbers of lost ones."""
+        if context.is_disconnect:
+            self._rollups.clear()
 
-def _drop_connections_after_fork(engine: Engine) -> None:
-    """A child must not speak on its parent's connections; the parent keeps them open."""
-    reference = weakref.ref(engine)
+
+def _drop_after_fork(engine: Engine, rollups: RollupCache) -> None:
+    """A child must not speak on its parent's connections, which stay open there, nor wait for a
+    lock that a thread of its parent holds.
+    """
+    engine_of, rollups_of = weakref.ref(engine), weakref.ref(rollups)
 
     def after_in_child() -> None:
-        living = reference()
-        if living is not None:
+        if (living := engine_of()) is not None:
             living.dispose(close=False)
+        if (remembered := rollups_of()) is not None:
+            remembered.after_fork()
 
     os.register_at_fork(after_in_child=after_in_child)
 
