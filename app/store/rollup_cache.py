@@ -31,17 +31,23 @@ class Block:
         versions: of each unit, by its start.
         detailed: the starts of those that have finer units.
         parts: the arrays by column, each sorted by start.
+        rows: how many records each unit has.
+        numbers, tops: those of the cells, apart: a search goes through them alone, and stays within
+            the processor's caches.
     """
 
     within: str = ""
     versions: Mapping[int, str] = field(default_factory=dict)
     detailed: frozenset[int] = frozenset()
     parts: Mapping[str, Array] = field(default_factory=dict)
+    rows: Mapping[int, int] = field(default_factory=dict)
+    numbers: Array = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    tops: Array = field(default_factory=lambda: np.empty(0, dtype=np.int16))
 
     @property
     def size(self) -> int:
         """About how many bytes of memory it takes."""
-        arrays = sum(part.nbytes for part in self.parts.values())
+        arrays = sum(part.nbytes for part in (*self.parts.values(), self.numbers, self.tops))
         return ENTRY_BYTES + UNIT_BYTES * len(self.versions) + arrays
 
 

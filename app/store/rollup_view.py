@@ -12,9 +12,9 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
-from ..domain.grains import BEGINNING, END, Grain, Span, coarser, floor, following, units
+from ..domain.grains import BEGINNING, END, Grain, Span, coarser, following, parent_of, units
 from ..domain.records import Kind
-from ..domain.tally import Array, Tally, TallyBuilder, combined
+from ..domain.tally import Array, Tally, TallyBuilder, combined, counts_by_start
 from .rollup_cache import Block, KnownNames, RollupCache, Waiting
 from .rollup_units import CELLS, HISTOGRAMS, SLOWEST, UnitRow, read_names, read_units, unpacked
 from .session import ROLLUP_CACHE
@@ -54,9 +54,14 @@ class RollupView:
         """Look up the months, with arrays that are likely to be wanted of them."""
         self._load(Grain.MONTH, {BEGINNING}, parts)
 
+    def blocks(self, grain: Grain, parents: Collection[int]) -> list[tuple[int, Block]]:
+        """The units of a grain in each of some coarser ones; of months there is one block."""
+        self._load(grain, parents, (CELLS,))
+        return [(at, self._blocks[grain, at]) for at in parents]
+
     def is_detailed(self, grain: Grain, start: int) -> bool | None:
         """Whether a unit has finer ones; None if there is no such unit."""
-        block = self._block(grain, _parent(grain, start))
+        block = self._block(grain, parent_of(grain, start))
         return start in block.detailed if start in block.versions else None
 
     def tally(self, spans: Iterable[Span], parts: Sequence[str] = (CELLS,)) -> Tally:
@@ -112,7 +117,7 @@ class RollupView:
             return
         if grain is not Grain.MONTH:
             above = coarser(grain)
-            self._load(above, {_parent(above, at) for at in missing}, ())
+            self._load(above, {parent_of(above, at) for at in missing}, ())
         stale: dict[int, tuple[str, Block]] = {}
         for at in missing:
             version = "" if grain is Grain.MONTH else self._version(coarser(grain), at)
@@ -130,7 +135,7 @@ class RollupView:
 
     def _version(self, grain: Grain, start: int) -> str | None:
         """The version of a unit that has finer ones; None if it has none."""
-        block = self._blocks[grain, _parent(grain, start)]
+        block = self._blocks[grain, parent_of(grain, start)]
         return block.versions[start] if start in block.detailed else None
 
     def _read(
@@ -150,7 +155,7 @@ class RollupView:
             wanted,
             [version for known in whole.values() for version in known.versions.items()],
         ):
-            rows[_parent(grain, row.start)].append(row)
+            rows[parent_of(grain, row.start)].append(row)
         for at, (version, _) in stale.items():
             block = _block(version, rows[at], wanted, whole.get(at, NOTHING))
             self._blocks[grain, at] = block
@@ -158,11 +163,6 @@ class RollupView:
 
     def _key(self, grain: Grain, parent: int) -> tuple[UUID, Kind, Grain, int]:
         return self._tenant_id, self._kind, grain, parent
-
-
-def _parent(grain: Grain, start: int) -> int:
-    """The start of the coarser unit that a unit lies in; of months there is one block."""
-    return BEGINNING if grain is Grain.MONTH else floor(coarser(grain), start)
 
 
 def _parents(span: Span) -> Iterable[int]:
@@ -179,6 +179,9 @@ def _has(block: Block | None, parts: Iterable[str]) -> bool:
 
 def _block(version: str, rows: Sequence[UnitRow], parts: Sequence[str], known: Block) -> Block:
     """A block of what was read, and of what was left out because it is as it was known."""
+    versions = {row.start: row.version for row in rows}
+    if version == known.within and versions == known.versions:
+        return known
     read = dict(zip(_TALLY, unpacked(rows, parts).parts, strict=True))
     kept = [row.start for row in rows if row.parts is None]
     arrays = {}
@@ -188,11 +191,15 @@ def _block(version: str, rows: Sequence[UnitRow], parts: Sequence[str], known: B
             old = known.parts[part]
             both = np.concatenate([old[np.isin(old["start"], kept)], read[part]])
             arrays[part] = both[np.argsort(both["start"], kind="stable")]
+    cells = arrays[CELLS]
     return Block(
         version,
-        {row.start: row.version for row in rows},
+        versions,
         frozenset(row.start for row in rows if row.detailed),
         arrays,
+        counts_by_start(Tally(cells)),
+        cells["cell"].astype(np.int32),
+        cells["top"].astype(np.int16),
     )
 
 

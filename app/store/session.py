@@ -8,6 +8,7 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +33,7 @@ KEEPALIVE = {
 }
 QUERY_CANCELED = "57014"  # SQLSTATE query_canceled: statement_timeout ended it
 
+SET_LOCAL = "set_config(%s, %s, true)"
 ROLLUP_CACHE = "rollup_cache"  # the key in a session's info; of a tenant's snapshots alone
 
 ENGINE_OPTIONS: dict[str, Any] = {
@@ -55,8 +57,8 @@ class Database:
     ) -> None:
         self.engine = engine
         self._timeout_ms = round(statement_timeout_s * 1000)
-        self._rollups = RollupCache(rollup_cache_bytes)
-        _drop_after_fork(engine, self._rollups)
+        self.rollups = RollupCache(rollup_cache_bytes)
+        _drop_after_fork(engine, self.rollups)
         event.listen(engine, "handle_error", self._forget_if_disconnected)
 
     @classmethod
@@ -72,8 +74,8 @@ class Database:
 
         Args:
             statement_timeout_s: longest statement, in seconds; 0 for no bound.
-            rollup_cache_bytes: how much is remembered of rollups, for all tenants together.
             connect_timeout_s: how long a host that does not answer is waited for.
+            rollup_cache_bytes: how much is remembered of rollups, for all tenants together.
         """
         arguments = {**ENGINE_OPTIONS["connect_args"], "connect_timeout": connect_timeout_s}
         engine = create_engine(url, **{**ENGINE_OPTIONS, "connect_args": arguments})
@@ -92,12 +94,9 @@ class Database:
             StoreUnavailable: Postgres cannot be reached.
             QueryTimeout: a statement took longer than the pool allows.
         """
-        with self.unrestricted_unsafe(snapshot=snapshot) as session:
-            session.execute(
-                text("SELECT set_config('app.tenant', :tenant, true)"), {"tenant": str(tenant_id)}
-            )
+        with self._transaction(snapshot, {"app.tenant": str(tenant_id)}) as session:
             if snapshot:
-                session.info[ROLLUP_CACHE] = self._rollups
+                session.info[ROLLUP_CACHE] = self.rollups
             yield session
 
     @contextmanager
@@ -111,14 +110,22 @@ class Database:
             StoreUnavailable: Postgres cannot be reached.
             QueryTimeout: a statement took longer than the pool allows.
         """
+        with self._transaction(snapshot, {}) as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self, snapshot: bool, settings: dict[str, str]) -> Iterator[Session]:
+        """A transaction under settings that end with it."""
+        if self._timeout_ms:
+            settings["statement_timeout"] = str(self._timeout_ms)
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 if snapshot:
                     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-                if self._timeout_ms:
-                    session.execute(
-                        text("SELECT set_config('statement_timeout', :ms, true)"),
-                        {"ms": str(self._timeout_ms)},
+                if settings:
+                    session.connection().exec_driver_sql(
+                        f"SELECT {', '.join([SET_LOCAL] * len(settings))}",
+                        tuple(chain.from_iterable(settings.items())),
                     )
                 yield session
         except (DBAPIError, psycopg2.Error) as error:
@@ -142,7 +149,7 @@ class Database:
     def _forget_if_disconnected(self, context: ExceptionContext) -> None:
         """Another server may answer next, whose transactions have the numbers of lost ones."""
         if context.is_disconnect:
-            self._rollups.clear()
+            self.rollups.clear()
 
 
 def _drop_after_fork(engine: Engine, rollups: RollupCache) -> None:
