@@ -28,7 +28,7 @@ from ..domain.tally import (
     start_of,
 )
 from .models import RollupCellRow, RollupCursorRow
-from .rollup_units import PARTS, load_names, read_tally
+from .rollup_units import UNIT_COLUMNS, load_names, read_tally
 from .summaries import WaitingSummary, folded_heads, waiting_summaries
 
 # Bounds of one transaction, which keep its memory at some tens of MB.
@@ -171,7 +171,7 @@ class _Folding:
         spans = [
             Span(grain, start, following(grain, start)) for start in sorted(counts_by_start(added))
         ]
-        there = read_tally(self._session, self._tenant_id, kind, spans, PARTS[kind])
+        there = read_tally(self._session, self._tenant_id, kind, spans, UNIT_COLUMNS[kind])
         whole = combined([there.tally, added])
         had, has = counts_by_start(there.tally), counts_by_start(whole)
         detailed = {start for start, is_detailed in there.detailed.items() if is_detailed}

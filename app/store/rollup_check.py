@@ -18,8 +18,8 @@ from ..domain.tally import Array, Tally, TallyBuilder, combined, joined, start_o
 from .columns import TABLES as LOGS
 from .fold import USER_GRAINS
 from .models import TenantRow
-from .rollup_units import PARTS, FoldedUnits, load_names, read_tally
 from .rollup_units import TABLES as ROLLUPS
+from .rollup_units import UNIT_COLUMNS, FoldedUnits, load_names, read_tally
 from .summaries import read_heads, waiting_summaries
 
 _TIMES = """
@@ -140,7 +140,9 @@ class _Check:
             yield from self._compare(inside, part)
 
     def _units(self, span: Span) -> FoldedUnits:
-        return read_tally(self._session, self._tenant_id, self._kind, [span], PARTS[self._kind])
+        return read_tally(
+            self._session, self._tenant_id, self._kind, [span], UNIT_COLUMNS[self._kind]
+        )
 
     def _records(self, low: int, high: int) -> Tally:
         builder = TallyBuilder(self._names)

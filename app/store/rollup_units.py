@@ -16,14 +16,15 @@ from .models import RollupCellRow
 
 TABLES = {Kind.ACTION: "action_rollups", Kind.AUDIT: "audit_rollups"}
 CELLS, HISTOGRAMS, SLOWEST = "cells", "histograms", "slowest"  # the columns with packed arrays
-PARTS = {Kind.ACTION: (CELLS, HISTOGRAMS, SLOWEST), Kind.AUDIT: (CELLS,)}
+TALLY_COLUMNS = (CELLS, HISTOGRAMS, SLOWEST)  # in the order in which a tally has them
+UNIT_COLUMNS = {Kind.ACTION: TALLY_COLUMNS, Kind.AUDIT: (CELLS,)}
 # Span by span along the key; OFFSET 0 keeps the planner from joining in any other way. What is
 # known comes without its arrays, which are not even read from disk then.
 _UNITS = """
     SELECT unit.start, unit.version, unit.detailed, {shown}
     FROM unnest(%(lows)s::timestamptz[], %(highs)s::timestamptz[]) AS span (low, high)
     CROSS JOIN LATERAL (
-        SELECT start, xmin::text AS version, detailed, {parts} FROM {table}
+        SELECT start, xmin::text AS version, detailed, {columns} FROM {table}
         WHERE tenant_id = %(tenant_id)s::uuid AND grain = %(grain)s
           AND start >= span.low AND start < span.high
         OFFSET 0
@@ -47,13 +48,13 @@ class UnitRow:
 
     Attributes:
         version: the transaction that wrote it; whoever writes it again gives it another.
-        parts: its packed arrays in the order they were asked for; None if the caller knows them.
+        columns: its packed arrays in the order they were asked for; None if the caller knows them.
     """
 
     start: int
     version: str
     detailed: bool
-    parts: tuple[bytes, ...] | None
+    columns: tuple[bytes, ...] | None
 
 
 def read_units(
@@ -62,18 +63,20 @@ def read_units(
     kind: Kind,
     grain: Grain,
     spans: Collection[tuple[int, int]],
-    parts: Sequence[str],
+    columns: Sequence[str],
     known: Collection[tuple[int, str]] = (),
 ) -> Iterator[UnitRow]:
     """The units of a grain that start within spans of time (ms), oldest first.
 
     Args:
-        parts: the arrays that are wanted of each.
+        columns: the arrays that are wanted of each.
         known: start and version of those whose arrays the caller has.
     """
     starts, versions = zip(*known, strict=True) if known else ((), ())
-    shown = (f"CASE WHEN known.start IS NULL THEN unit.{part} END" for part in parts)
-    statement = _UNITS.format(table=TABLES[kind], parts=", ".join(parts), shown=", ".join(shown))
+    shown = (f"CASE WHEN known.start IS NULL THEN unit.{part} END" for part in columns)
+    statement = _UNITS.format(
+        table=TABLES[kind], columns=", ".join(columns), shown=", ".join(shown)
+    )
     asked = {
         "tenant_id": str(tenant_id),
         "grain": grain.value,
@@ -89,21 +92,21 @@ def read_units(
 
 
 def read_tally(
-    session: Session, tenant_id: UUID, kind: Kind, spans: Sequence[Span], parts: Sequence[str]
+    session: Session, tenant_id: UUID, kind: Kind, spans: Sequence[Span], columns: Sequence[str]
 ) -> FoldedUnits:
     """What the units in spans of one grain add up to, and which of them are detailed."""
     if not spans:
         return FoldedUnits()
     bounds = [(span.start, span.end) for span in spans]
-    rows = list(read_units(session, tenant_id, kind, spans[0].grain, bounds, parts))
-    return FoldedUnits(unpacked(rows, parts), {row.start: row.detailed for row in rows})
+    rows = list(read_units(session, tenant_id, kind, spans[0].grain, bounds, columns))
+    return FoldedUnits(unpacked(rows, columns), {row.start: row.detailed for row in rows})
 
 
-def unpacked(rows: Sequence[UnitRow], parts: Sequence[str]) -> Tally:
+def unpacked(rows: Sequence[UnitRow], columns: Sequence[str]) -> Tally:
     """What the rows that came with these arrays add up to."""
-    full = [row for row in rows if row.parts is not None]
-    columns: list[Any] = list(zip(*(row.parts or () for row in full), strict=True))
-    given = dict(zip(parts, columns or [()] * len(parts), strict=True))
+    full = [row for row in rows if row.columns is not None]
+    arrays: list[Any] = list(zip(*(row.columns or () for row in full), strict=True))
+    given = dict(zip(columns, arrays or [()] * len(columns), strict=True))
     return unpack([row.start for row in full], **given)
 
 

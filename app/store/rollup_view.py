@@ -14,13 +14,23 @@ from sqlalchemy.orm import Session
 
 from ..domain.grains import BEGINNING, END, Grain, Span, coarser, following, parent_of, units
 from ..domain.records import Kind
-from ..domain.tally import Array, Tally, TallyBuilder, combined, counts_by_start
+from ..domain.tally import Array, Tally, TallyBuilder, combined, counts_by_start, without_cells
 from .rollup_cache import Block, KnownNames, RollupCache, Waiting
-from .rollup_units import CELLS, HISTOGRAMS, SLOWEST, UnitRow, read_names, read_units, unpacked
+from .rollup_units import (
+    CELLS,
+    HISTOGRAMS,
+    SLOWEST,
+    TALLY_COLUMNS,
+    UnitRow,
+    read_names,
+    read_units,
+    unpacked,
+)
 from .session import ROLLUP_CACHE
 from .summaries import list_waiting
 
-_TALLY = (CELLS, HISTOGRAMS, SLOWEST)  # the arrays in the order in which a tally has them
+TOTALS = "totals"  # histograms over all cells of a unit, a tenth of the histograms of each
+_PARTS = {CELLS: CELLS, HISTOGRAMS: HISTOGRAMS, TOTALS: HISTOGRAMS, SLOWEST: SLOWEST}  # from where
 NOTHING = Block()  # below a unit that is not there, or has no finer ones
 
 
@@ -74,13 +84,16 @@ class RollupView:
         for grain in {span.grain for span, _ in places}:
             self._load(grain, {at for span, at in places if span.grain is grain}, parts)
         blocks = [(span, self._blocks[span.grain, parent].parts) for span, parent in places]
+
+        def gathered(part: str, nothing: Array) -> Array:
+            found = (_cut(arrays[part], span) for span, arrays in blocks if part in arrays)
+            return np.concatenate([nothing, *found]) if part in parts else nothing
+
+        nothing = Tally()
         return Tally(
-            *(
-                np.concatenate([nothing, *(_cut(b[part], span) for span, b in blocks if part in b)])
-                if part in parts
-                else nothing
-                for part, nothing in zip(_TALLY, Tally().parts, strict=True)
-            )
+            gathered(CELLS, nothing.cells),
+            gathered(TOTALS if TOTALS in parts else HISTOGRAMS, nothing.buckets),
+            gathered(SLOWEST, nothing.slowest),
         )
 
     def waiting(self) -> Tally:
@@ -143,7 +156,7 @@ class RollupView:
     ) -> None:
         """Look up blocks, and read of them what is not as it was remembered."""
         had = {part for _, known in stale.values() for part in known.parts}
-        wanted = [part for part in _TALLY if part == CELLS or part in had or part in parts]
+        wanted = [part for part in _PARTS if part == CELLS or part in had or part in parts]
         whole = {at: known for at, (_, known) in stale.items() if _has(known, wanted)}
         rows: dict[int, list[UnitRow]] = {at: [] for at in stale}
         for row in read_units(
@@ -152,7 +165,7 @@ class RollupView:
             self._kind,
             grain,
             [(at, END if grain is Grain.MONTH else following(coarser(grain), at)) for at in stale],
-            wanted,
+            _columns(wanted),
             [version for known in whole.values() for version in known.versions.items()],
         ):
             rows[parent_of(grain, row.start)].append(row)
@@ -182,8 +195,10 @@ def _block(version: str, rows: Sequence[UnitRow], parts: Sequence[str], known: B
     versions = {row.start: row.version for row in rows}
     if version == known.within and versions == known.versions:
         return known
-    read = dict(zip(_TALLY, unpacked(rows, parts).parts, strict=True))
-    kept = [row.start for row in rows if row.parts is None]
+    read = dict(zip(TALLY_COLUMNS, unpacked(rows, _columns(parts)).parts, strict=True))
+    if TOTALS in parts:
+        read[TOTALS] = without_cells(read[HISTOGRAMS])
+    kept = [row.start for row in rows if row.columns is None]
     arrays = {}
     for part in parts:
         arrays[part] = read[part]
@@ -201,6 +216,11 @@ def _block(version: str, rows: Sequence[UnitRow], parts: Sequence[str], known: B
         cells["cell"].astype(np.int32),
         cells["top"].astype(np.int16),
     )
+
+
+def _columns(parts: Iterable[str]) -> list[str]:
+    """The columns that arrays are made of."""
+    return list(dict.fromkeys(_PARTS[part] for part in parts))
 
 
 def _cut(part: Array, span: Span) -> Array:

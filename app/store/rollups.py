@@ -18,7 +18,7 @@ from ..domain.tally import CellNames, Tally, TallyBuilder, joined
 from .models import ActionLogRow, AuditLogRow
 from .paging import LogRow, within
 from .rollup_units import CELLS, HISTOGRAMS, SLOWEST
-from .rollup_view import RollupView
+from .rollup_view import TOTALS, RollupView
 
 ACTION_CELL = (ActionLogRow.action_type, ActionLogRow.provider_name, ActionLogRow.status)
 AUDIT_CELL = (AuditLogRow.action, AuditLogRow.resource_type)
@@ -45,6 +45,7 @@ class RollupReader:
         *,
         coarsest: Grain = Grain.MONTH,
         histograms: bool = False,
+        totals: bool = False,
         slowest: bool = False,
     ) -> Tally:
         """The cells of all records made in a window (ms), with starts within their unit.
@@ -52,13 +53,14 @@ class RollupReader:
         Args:
             coarsest: the longest unit that the answer may have.
             histograms, slowest: whether these are wanted too.
+            totals: whether histograms are wanted that need not tell one cell from the other.
         """
-        parts = (CELLS, *[HISTOGRAMS] * histograms, *[SLOWEST] * slowest)
+        parts = [CELLS, *[HISTOGRAMS] * histograms, *[TOTALS] * totals, *[SLOWEST] * slowest]
         self._view.load_months(parts)
         cut = cut_units(start, end, coarsest)
         detailed = {unit for unit in cut if self._view.is_detailed(*unit)}
         found = cover(start, end, detailed, coarsest=coarsest)
-        edges = TallyBuilder(self.names, histograms=histograms, slowest=slowest)
+        edges = TallyBuilder(self.names, histograms=histograms or totals, slowest=slowest)
         for low, high in found.edges:
             self._add_rows(edges, low, high, coarsest)
             if slowest:
