@@ -8,7 +8,7 @@ import flask
 
 from ..auth import requires
 from ..domain.access import Scope
-from ..domain.analytics import ProviderLatency, SeriesPoint, SlowAction, TypeCount, UserActivity
+from ..domain.analytics import ProviderLatency, SlowAction, TypeCount, UserActivity
 from ..domain.filters import ActionFilter
 from ..domain.grains import Grain, count_units, to_ms
 from ..domain.records import FAILED_STATUSES
@@ -111,7 +111,7 @@ def count_user_activity(query: dict[str, Any]) -> list[UserActivity]:
 @requires(Scope.LOGS_READ)
 @blueprint.arguments(SeriesQuery, location="query")
 @blueprint.response(200, SeriesPointSchema(many=True))
-def get_timeseries(query: dict[str, Any]) -> list[SeriesPoint]:
+def get_timeseries(query: dict[str, Any]) -> flask.Response:
     """Get what actions add up to by minute, hour or day, oldest first, units without any too."""
     grain = Grain(query["bucket"])
     until = query.get("until") or datetime.now(UTC)
@@ -123,7 +123,8 @@ def get_timeseries(query: dict[str, Any]) -> list[SeriesPoint]:
         raise InvalidInput(FieldError("since", rule))
     wanted = [query.get(name, ()) for name in ("action_type", "provider_name", "status")]
     with reading(snapshot=True) as (session, tenant_id):
-        return ActionAnalytics(session, tenant_id).series(grain, since, until, wanted)
+        points = ActionAnalytics(session, tenant_id).series(grain, since, until, wanted)
+    return respond_list(points)
 
 
 def _ago(length: timedelta, until: datetime | None) -> datetime:
