@@ -29,6 +29,7 @@ from .rollup_units import (
 from .session import ROLLUP_CACHE
 from .summaries import list_waiting
 
+NAMES, WAITING = "names", "waiting"  # in keys of the memory
 TOTALS = "totals"  # histograms over all cells of a unit, a tenth of the histograms of each
 _PARTS = {CELLS: CELLS, HISTOGRAMS: HISTOGRAMS, TOTALS: HISTOGRAMS, SLOWEST: SLOWEST}  # from where
 NOTHING = Block()  # below a unit that is not there, or has no finer ones
@@ -50,7 +51,7 @@ class RollupView:
     def names(self) -> KnownNames:
         """The names of all cells that the units have."""
         if self._names is None:
-            key = (self._tenant_id, self._kind, "names")
+            key = (self._tenant_id, self._kind, NAMES)
             known = self._cache.get(key)
             self._names = names = known if isinstance(known, KnownNames) else KnownNames()
             months = self._block(Grain.MONTH, BEGINNING).versions
@@ -98,7 +99,7 @@ class RollupView:
 
     def waiting(self) -> Tally:
         """What is not folded yet, by minute."""
-        key = (self._tenant_id, self._kind, "waiting")
+        key = (self._tenant_id, self._kind, WAITING)
         found = self._cache.get(key)
         known = Waiting(self.names)
         if isinstance(found, Waiting) and found.names is self.names:

@@ -107,14 +107,22 @@ class Scan:
         """Rows that an index finds in each partition, not in order, and that may be many."""
         return self._glance(INDEX_LOOK_ROWS) or self.by_index()
 
-    def in_windows(self, windows: Callable[[], Iterable[Window]]) -> list[Any]:
-        """Rows that lie in windows, which are apart from each other and come newest first."""
-        return self._glance(MAP_LOOK_ROWS) or self._collect(self._by_windows(windows()))
+    def in_windows(
+        self, windows: Callable[[], Iterable[Window]], share: float | None = None
+    ) -> list[Any]:
+        """Rows that lie in windows, which are apart from each other and come newest first.
+
+        Args:
+            share: how large a share of the rows is likely to match, if that can be told.
+        """
+        is_rare = share is not None and share * MAP_LOOK_ROWS < self._wanted.enough
+        found = [] if is_rare else self._glance(MAP_LOOK_ROWS)
+        return found or self._collect(self._by_windows(windows()))
 
     def _glance(self, rows_max: int) -> list[Any]:
         """The page, if the newest rows fill it or promise that some more will; else nothing."""
         page, enough = self._wanted.page, self._wanted.enough
-        start = f"l.created_at >= {self._moment(week_of(self._top()) - WEEK)}"
+        start = f"l.created_at >= {self._moment(week_of(self.top) - WEEK)}"
         rows = GLANCE_ROWS
         while rows <= rows_max:
             look = self._look(start, 0, rows)
@@ -165,7 +173,7 @@ class Scan:
 
     def _weeks(self) -> Iterator[list[Week]]:
         """The weeks that may hold rows, newest first, some at once."""
-        start, end = week_of(self._top()), None
+        start, end = week_of(self.top), None
         bottom: datetime | None = None
         sizes, size = iter(WEEKS_AT_ONCE), 0
         while bottom is None or start >= bottom:
@@ -177,7 +185,8 @@ class Scan:
             yield some
             bottom = bottom or self._bottom()
 
-    def _top(self) -> datetime:
+    @property
+    def top(self) -> datetime:
         """Where to begin: what is newer lies in the same week, or in none yet."""
         end = self._wanted.end
         return self._now if end is None else max(min(end, self._now), EPOCH)
