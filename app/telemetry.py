@@ -5,9 +5,13 @@ Nothing else configures logging or creates a metric, so that names stay in one p
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
+
+from .domain.secret_values import masked
 
 LOGGER = "opsledger"
 
@@ -29,6 +33,10 @@ METRICS: dict[str, str] = {
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
     " /health/ready. Alert past a minute.",
+    "opsledger_provider_attempts_total": "Calls to providers, by provider and outcome: success, a"
+    " code of the errors, or refused (the provider is left alone for now).",
+    "opsledger_limited_total": "Requests refused with 429, by quota.",
+    "opsledger_refused_total": "API keys refused, by reason: unknown, expired, revoked, network.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 
@@ -40,11 +48,14 @@ def _counter(name: str, *labels: str) -> Counter:
 CAPTURED = _counter("opsledger_captured_total", "kind")
 LOST = _counter("opsledger_lost_total", "kind", "reason")
 INGESTED = _counter("opsledger_ingested_total", "kind", "outcome")
+REFUSED = _counter("opsledger_refused_total", "reason")
+LIMITED = _counter("opsledger_limited_total", "quota")
 SHIPMENTS = _counter("opsledger_shipments_total", "outcome")
 PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
 DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
+PROVIDER_ATTEMPTS = _counter("opsledger_provider_attempts_total", "provider", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
 FOLDED = _counter("opsledger_folded_total")
@@ -62,6 +73,16 @@ def configure_logging(level: str) -> None:
     logging.getLogger(LOGGER).setLevel(level.upper())
 
 
+def _mask_secrets(
+    _: logging.Logger, __: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Take secrets out of a line's texts, those of exceptions included."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = masked(value)
+    return event
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module, named after it; each line is one JSON object."""
     module = name.partition(".")[2] or name
@@ -73,6 +94,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _mask_secrets,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,

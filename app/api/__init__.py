@@ -3,8 +3,25 @@
 import flask
 from flask_smorest import Api
 
+from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
-from . import actions, analytics, audits, crm, docs, health, ingest, operations, stats
+from . import (
+    actions,
+    analytics,
+    audits,
+    calendar,
+    crm,
+    docs,
+    email,
+    health,
+    helpdesk,
+    ingest,
+    knowledge,
+    operations,
+    stats,
+)
+from .adapter import name_operation
+from .hardening import harden
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
@@ -14,7 +31,11 @@ BASE = "/api/v1"
 DESCRIPTION = """The action and audit log of a multi-tenant platform.
 
 Send your API key in the header `X-API-Key`. Lists are newest first; the `Link` header leads to the
-next page. Times are RFC 3339 in UTC. Errors are problem details (RFC 9457) that name the field."""
+next page. Times are RFC 3339 in UTC. Errors are problem details (RFC 9457) that name the field.
+
+A key without the scope `logs:read:payloads` is shown `{"withheld": "logs:read:payloads"}` in place
+of what is free-form. What quotas leave is in the headers `RateLimit-Policy` and `RateLimit`; past
+one the answer is 429 with `Retry-After`."""
 
 OPENAPI = {
     "API_TITLE": "Opsledger",
@@ -54,12 +75,18 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest, crm):
+    for module in (actions, audits, operations, stats, analytics, ingest):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
+    for adapter in (crm, helpdesk, calendar, email, knowledge):
+        api.register_blueprint(adapter.blueprint, url_prefix=BASE)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)
 
+    app.after_request(name_operation)
+
     @app.after_request
-    def name_request(response: flask.Response) -> flask.Response:
+    def complete_headers(response: flask.Response) -> flask.Response:
         response.headers[REQUEST_ID_HEADER] = request_id()
+        response.headers.update(quota_headers())
+        harden(response)
         return response

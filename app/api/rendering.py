@@ -10,19 +10,31 @@ from typing import Any
 import flask
 import orjson
 
+from ..domain.analytics import SeriesPoint
 from ..domain.identity import format_time
+from ..store.listing import ListedRow
+from .withholding import all_shown
 
 
-def respond_list(rows: Sequence[Any], headers: Mapping[str, str] | None = None) -> flask.Response:
-    """A JSON array of the rows, each with its fields in the contract's order.
-
-    Args:
-        rows: as the store lists them, or dataclasses whose fields are those of the schema.
+def respond_list(
+    rows: Sequence[ListedRow], headers: Mapping[str, str] | None = None
+) -> flask.Response:
+    """A JSON array of the rows, each with its fields in the contract's order, as the key of this
+    request may see them.
     """
-    body = orjson.dumps(rows, default=_shown, option=orjson.OPT_PASSTHROUGH_DATETIME)
-    response = flask.Response(body, mimetype="application/json")
+    response = _response(all_shown(rows))
     response.headers.update(headers or {})
     return response
+
+
+def respond_series(points: Sequence[SeriesPoint]) -> flask.Response:
+    """A JSON array of the points, whose fields are those of their schema."""
+    return _response(points)
+
+
+def _response(items: Sequence[Any]) -> flask.Response:
+    body = orjson.dumps(items, default=_shown, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    return flask.Response(body, mimetype="application/json")
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ import marshmallow as ma
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.api.rendering import respond_list
+from app.api.rendering import respond_series
 from app.api.schemas import ActionLogSummarySchema, AuditLogSummarySchema, SeriesPointSchema
 from app.domain.analytics import SeriesPoint
 from app.domain.records import Record
@@ -90,6 +90,6 @@ POINTS = st.builds(
 def test_a_series_is_what_its_schema_dumps(points: list[SeriesPoint]) -> None:
     """Each point with all fields in the contract's order."""
     schema = SeriesPointSchema(many=True)
-    shown = respond_list(points).get_data()
+    shown = respond_series(points).get_data()
     assert read(shown) == read(json.dumps(schema.dump(points)))
     assert all(list(point) == list(schema.fields) for point in json.loads(shown))
