@@ -7,15 +7,14 @@ below a unit is true in every snapshot in which that unit has the same version. 
 nothing of it.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from ..domain.grains import Times
+from ..domain.grains import Grain, Times
 from ..domain.tally import Array, CellNames, Names, Tally
 
 ENTRY_BYTES = 500  # of an entry, besides its arrays
@@ -117,69 +116,24 @@ class Waiting:
         versions: of each batch, by its seq.
         tallies: of each batch, by minute.
         whole: the sum of all of them.
+        coarser: the same by units of other grains, as far as anybody asked.
     """
 
     names: KnownNames
     versions: Mapping[int, str] = field(default_factory=dict)
     tallies: Mapping[int, Tally] = field(default_factory=dict)
     whole: Tally = field(default_factory=Tally)
+    coarser: dict[Grain, Tally] = field(default_factory=dict)
+
+    def at(self, grain: Grain) -> Tally:
+        """The sum by units of a grain."""
+        if grain not in self.coarser:
+            self.coarser[grain] = self.whole.at(grain)
+        return self.coarser[grain]
 
     @property
     def size(self) -> int:
-        """About how many bytes of memory they take."""
-        tallies = (*self.tallies.values(), self.whole)
+        """About how many bytes of memory they take; by coarser grains less than by minute."""
+        tallies = (*self.tallies.values(), self.whole, self.whole)
         arrays = sum(part.nbytes for tally in tallies for part in tally.parts)
         return ENTRY_BYTES + UNIT_BYTES * len(self.versions) + arrays
-
-
-Entry = Block | KnownNames | Waiting
-
-
-class RollupCache:
-    """Entries up to a bound in bytes; what was not asked for the longest goes first.
-
-    Args:
-        bytes_max: 0 to remember nothing.
-    """
-
-    def __init__(self, bytes_max: int = 0) -> None:
-        self._bytes_max = bytes_max
-        self._lock = Lock()
-        self._entries: OrderedDict[Hashable, tuple[Entry, int]] = OrderedDict()
-        self._bytes = 0
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._entries.clear()
-            self._bytes = 0
-
-    def after_fork(self) -> None:
-        """Begin anew in a child, in whose parent another thread may have held the lock."""
-        self._lock = Lock()
-        self.clear()
-
-    @property
-    def bytes(self) -> int:
-        """About how many bytes are in use."""
-        return self._bytes
-
-    def get(self, key: Hashable) -> Entry | None:
-        """What was put there, if it is still there."""
-        with self._lock:
-            found = self._entries.get(key)
-            if found is None:
-                return None
-            self._entries.move_to_end(key)
-            return found[0]
-
-    def put(self, key: Hashable, entry: Entry) -> None:
-        """Remember an entry in place of what was there."""
-        size = entry.size
-        with self._lock:
-            _, before = self._entries.pop(key, (None, 0))
-            self._bytes += size - before
-            self._entries[key] = (entry, size)
-            while self._bytes > self._bytes_max:
-                _, (_, gone) = self._entries.popitem(last=False)
-                self._bytes -= gone

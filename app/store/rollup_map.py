@@ -19,7 +19,7 @@ from ..domain.grains import BEGINNING, Grain, Unit, bounds, finer, floor, from_m
 from ..domain.histogram import bucket_of
 from ..domain.records import Kind
 from ..domain.tally import Array, Names, Tally, counts_by_start
-from .rollup_cache import Block
+from .rollup_cache import Block, Waiting
 from .rollup_units import CELLS
 from .rollup_view import RollupView
 
@@ -122,7 +122,7 @@ class _Search:
     def __init__(
         self,
         view: RollupView,
-        waiting: Tally,
+        waiting: Waiting,
         chosen: Array,
         low_bucket: int,
         enough: int,
@@ -231,7 +231,7 @@ class _Search:
         """What is not folded: of each unit, by the coarser one it is in, its wanted cells and how
         many records it has in all.
         """
-        if not len(self._waiting.cells):
+        if not self._waiting.versions:
             return {}
         if grain not in self._not_folded:
             cells = self._waiting.at(grain).cells

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from ..domain.grains import BEGINNING, END, Grain, Span, coarser, following, parent_of, units
 from ..domain.records import Kind
 from ..domain.tally import Array, Tally, TallyBuilder, combined, counts_by_start, without_cells
-from .rollup_cache import Block, KnownNames, RollupCache, Waiting
+from .memory import Memory
+from .rollup_cache import Block, KnownNames, Waiting
 from .rollup_units import (
     CELLS,
     HISTOGRAMS,
@@ -42,7 +43,7 @@ class RollupView:
         self._session = session
         self._tenant_id = tenant_id
         self._kind = kind
-        self._cache: RollupCache = session.info.get(ROLLUP_CACHE) or RollupCache()
+        self._cache: Memory = session.info.get(ROLLUP_CACHE) or Memory()
         # What this snapshot was found to have stays here, whatever the cache forgets meanwhile.
         self._blocks: dict[tuple[Grain, int], Block] = {}
         self._names: KnownNames | None = None
@@ -97,8 +98,8 @@ class RollupView:
             gathered(SLOWEST, nothing.slowest),
         )
 
-    def waiting(self) -> Tally:
-        """What is not folded yet, by minute."""
+    def waiting(self) -> Waiting:
+        """What is not folded yet."""
         key = (self._tenant_id, self._kind, WAITING)
         found = self._cache.get(key)
         known = Waiting(self.names)
@@ -107,13 +108,14 @@ class RollupView:
         batches = list(list_waiting(self._session, self._tenant_id, self._kind, known.versions))
         versions = {batch.seq: batch.version for batch in batches}
         if versions == known.versions:
-            return known.whole
+            return known
         new = {batch.seq: self._by_minute(batch.summary) for batch in batches if batch.summary}
         kept = {seq: known.tallies[seq] for seq in versions.keys() - new.keys()}
         is_longer = len(kept) == len(known.tallies)
         whole = combined([*([known.whole] if is_longer else kept.values()), *new.values()])
-        self._cache.put(key, Waiting(self.names, versions, kept | new, whole))
-        return whole
+        now = Waiting(self.names, versions, kept | new, whole)
+        self._cache.put(key, now)
+        return now
 
     def _by_minute(self, summary: dict[str, Any]) -> Tally:
         builder = TallyBuilder(self.names)

@@ -66,7 +66,7 @@ class RollupReader:
             if slowest:
                 self._add_slowest(edges, low, high)
         whole = self._view.tally(found.spans, parts)
-        waiting = self._view.waiting().where(found.holds)
+        waiting = self._view.waiting().whole.where(found.holds)
         return joined([whole, waiting, edges.build()])
 
     def _add_rows(self, builder: TallyBuilder, low: int, high: int, grain: Grain) -> None:

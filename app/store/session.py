@@ -20,7 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
 from ..errors import QueryTimeout, StoreUnavailable
-from .rollup_cache import RollupCache
+from .memory import Memory
 
 CONNECT_TIMEOUT_S = 5
 # How long a connection to a host that vanished without a word is waited for: half a minute at most,
@@ -58,7 +58,7 @@ class Database:
     ) -> None:
         self.engine = engine
         self._timeout_ms = round(statement_timeout_s * 1000)
-        self.rollups = RollupCache(rollup_cache_bytes)
+        self.rollups = Memory(rollup_cache_bytes)
         _drop_after_fork(engine, self.rollups)
         event.listen(engine, "handle_error", self._forget_if_disconnected)
 
@@ -153,7 +153,7 @@ class Database:
             self.rollups.clear()
 
 
-def _drop_after_fork(engine: Engine, rollups: RollupCache) -> None:
+def _drop_after_fork(engine: Engine, rollups: Memory) -> None:
     """A child must not speak on its parent's connections, which stay open there, nor wait for a
     lock that a thread of its parent holds.
     """
