@@ -35,6 +35,9 @@ QUERY_CANCELED = "57014"  # SQLSTATE query_canceled: statement_timeout ended it
 
 SET_LOCAL = "set_config(%s, %s, true)"
 ROLLUP_CACHE = "rollup_cache"  # the key in a session's info; of a tenant's snapshots alone
+# Taken before a snapshot, so that the snapshot and the partitions agree until its end: archiving,
+# which drops one and says so in the register, waits for those who hold it.
+STAND = "LOCK TABLE ONLY action_logs, ONLY audit_logs IN ACCESS SHARE MODE"
 
 ENGINE_OPTIONS: dict[str, Any] = {
     "pool_size": 10,
@@ -123,6 +126,7 @@ class Database:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 if snapshot:
                     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+                    session.connection().exec_driver_sql(STAND)
                 if settings:
                     session.connection().exec_driver_sql(
                         f"SELECT {', '.join([SET_LOCAL] * len(settings))}",
