@@ -126,7 +126,9 @@ class Database:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 if snapshot:
                     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-                    session.connection().exec_driver_sql(STAND)
+                    # SET takes no snapshot; the lock, too, is waited for no longer than a query.
+                    bound = f"SET LOCAL statement_timeout = {self._timeout_ms}"
+                    session.connection().exec_driver_sql(f"{bound}; {STAND}")
                 if settings:
                     session.connection().exec_driver_sql(
                         f"SELECT {', '.join([SET_LOCAL] * len(settings))}",
