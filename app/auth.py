@@ -229,6 +229,8 @@ def authorize(scope: Scope) -> Principal:
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
     if scope not in principal.scopes:
         raise Forbidden(f"This API key lacks the scope {scope}")
+    if scope is Scope.ADMIN and not principal.of_operator:
+        raise Forbidden("Only keys of the operator tenant administer")
     setattr(flask.g, PRINCIPAL, principal)
     return principal
 

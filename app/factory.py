@@ -1,5 +1,6 @@
 """create_app(): the service's wiring, in reading order."""
 
+from typing import Any
 from uuid import UUID
 
 import flask
@@ -7,6 +8,7 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from .administration import Administration
 from .api import register_api
 from .api.refusals import Refusals
 from .api.service import Service
@@ -43,12 +45,18 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
-    service = Service(settings, database, reads, crm_provider(settings.crm_provider, database))
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
     opsledger = Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id)
     opsledger.init_app(app, database)
+    service = Service(
+        settings,
+        database,
+        reads,
+        crm_provider(settings.crm_provider, database),
+        _administration(settings, opsledger),
+    )
     limiter = _open_limiter(settings)
     refusals = Refusals(AuditService(opsledger.recorder))
     app.extensions[DOOR] = Door(
@@ -99,6 +107,29 @@ def _connect_replica(settings: Settings) -> Database | None:
         statement_timeout_s=settings.query_timeout_s,
         connect_timeout_s=REPLICA_CONNECT_TIMEOUT_S,
     )
+
+
+def _administration(settings: Settings, opsledger: Opsledger) -> Administration:
+    """For the admin endpoints; its pool connects at the first call of one."""
+    database = Database.connect(
+        settings.url_of("maintenance"), statement_timeout_s=settings.query_timeout_s
+    )
+    audits = AuditService(opsledger.recorder)
+
+    def put_on_record(
+        tenant_id: UUID, action: str, resource_type: str, resource_id: str, **changes: Any
+    ) -> None:
+        audits.log_change(
+            tenant_id=tenant_id,
+            action=action,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            user_id=_user_id(),
+            metadata={"outcome": "success"},  # what failed changed nothing, and is its status
+            **changes,
+        )
+
+    return Administration(database, put_on_record, settings.environment)
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

@@ -25,6 +25,7 @@ STATUS_BY_ERROR: tuple[tuple[type[errors.OpsledgerError], int, str], ...] = (
     (errors.QueryTimeout, 503, "query-timeout"),
     (errors.StoreUnavailable, 503, "store-unavailable"),
     (errors.NotKept, 503, "not-kept"),
+    (errors.NotManagedHere, 503, "not-managed-here"),
 )
 
 log = get_logger(__name__)

@@ -9,6 +9,7 @@ from uuid import UUID
 import flask
 from cachetools import TTLCache, cached
 
+from ..administration import Administration
 from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
@@ -25,12 +26,18 @@ class Service:
     """The collaborators of the views."""
 
     def __init__(
-        self, settings: Settings, database: Database, reads: ReadDatabase, crm: CrmProvider
+        self,
+        settings: Settings,
+        database: Database,
+        reads: ReadDatabase,
+        crm: CrmProvider,
+        administration: Administration,
     ) -> None:
         self.settings = settings
         self.database = database
         self.reads = reads
         self.crm = crm
+        self.administration = administration
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)
 

@@ -24,6 +24,8 @@ ROLLUPS = ("action_rollups", "audit_rollups", "user_rollups", "rollup_cells", "r
 SCOPED = (*LOGS, *ROLLUPS, "log_batches", "sandbox_contacts", "tenants")
 DENIED = psycopg2.errors.InsufficientPrivilege
 
+KEY_FUNCTIONS = ("find_api_key", "look_up_api_key", "look_up_held_key")
+
 
 @pytest.fixture(scope="module")
 def houses(
@@ -35,7 +37,8 @@ def houses(
         found = furnish(world), furnish(world)
         for house in found:  # or the rollups would have no rows
             with maintenance.unrestricted_unsafe() as session:
-                assert fold(session, house.who.tenant_id) == 2
+                # Where a worker runs, the action log of the contact may be there already.
+                assert fold(session, house.who.tenant_id) >= 2
         yield found
 
 
@@ -359,7 +362,10 @@ def test_the_worker_writes_what_it_cannot_read(
             *("SELECT name FROM tenants", "SELECT * FROM dead_letters"),
             *("UPDATE log_batches SET row_count = 0", "DELETE FROM log_batches"),
             *("DELETE FROM shipments", "SELECT add_action_type('crm_dance')"),
-            *(f"SELECT * FROM {name}('')" for name in ("find_api_key", "look_up_api_key")),
+            *(
+                f"SELECT * FROM {name}('')"
+                for name in ("find_api_key", "look_up_api_key", "look_up_held_key")
+            ),
         ):
             with pytest.raises(DENIED):
                 cursor.execute(statement)
@@ -417,7 +423,7 @@ def test_the_key_lookup_returns_one_key_and_no_list(
     """Without the secret's hash there is nothing to find."""
     with speaking_as(environment) as cursor:
         for digest in (None, b"", b"%", b"\x00" * 32):
-            for function in ("find_api_key", "look_up_api_key"):
+            for function in KEY_FUNCTIONS:
                 cursor.execute(f"SELECT * FROM {function}(%s)", (digest,))
                 assert cursor.fetchall() == []
 
