@@ -6,7 +6,10 @@ from .access import action_types, keys, tenants
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
+from .redaction import redaction
 from .rollups import rollups
+
+tenants.add_command(redaction)
 
 
 def register_commands(app: flask.Flask) -> None:
