@@ -10,6 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .administration import Administration
 from .api import register_api
+from .api.readings import Readings
 from .api.refusals import Refusals
 from .api.service import Service
 from .auth import DOOR, Authenticator, Door, current_principal
@@ -50,18 +51,23 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     )
     opsledger = Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id)
     opsledger.init_app(app, database)
+
+    def address() -> str | None:
+        return client_ip(settings.trusted_proxies)
+
     service = Service(
         settings,
         database,
         reads,
         crm_provider(settings.crm_provider, database),
         _administration(settings, opsledger),
+        Readings(AuditService(opsledger.recorder), address),
     )
     limiter = _open_limiter(settings)
     refusals = Refusals(AuditService(opsledger.recorder))
     app.extensions[DOOR] = Door(
         authenticator,
-        address=lambda: client_ip(settings.trusted_proxies),
+        address=address,
         refused=refusals.note,
         judge=lambda principal, writes: limiter.judge(principal, writes=writes),
     )

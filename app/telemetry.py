@@ -34,7 +34,8 @@ METRICS: dict[str, str] = {
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
     " /health/ready. Alert past a minute.",
     "opsledger_limited_total": "Requests refused with 429, by quota.",
-    "opsledger_refused_total": "API keys refused, by reason: unknown, expired, revoked, network.",
+    "opsledger_refused_total": "Requests of keys refused, by reason: unknown, expired, revoked,"
+    " network, inactive, scope, quota.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 

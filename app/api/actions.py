@@ -14,6 +14,7 @@ from ..store.action_logs import ActionLogRepository
 from .identifiers import path_uuid
 from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
+from .readings import LEAVES
 from .rendering import respond_list
 from .schemas import (
     ActionLogSchema,
@@ -53,7 +54,7 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
 
 
 @blueprint.route("/logs/actions/<action_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(200, ActionLogSchema)
 def get_action(action_id: str) -> ActionLog:

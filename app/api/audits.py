@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..auth import READING, requires
+from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import AuditFilter
 from ..domain.logs import AuditLog, AuditLogSummary
@@ -12,6 +12,7 @@ from ..store.audit_logs import AuditLogRepository
 from .identifiers import path_text, path_uuid
 from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
+from .readings import LEAVES
 from .schemas import AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .service import reading
 from .withholding import shown
@@ -20,7 +21,7 @@ blueprint = Blueprint("audit logs", __name__, description="System changes on rec
 
 
 @blueprint.route("/logs/audits")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(AuditQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
@@ -30,7 +31,7 @@ def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
 
 
 @blueprint.route("/logs/audits/<audit_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(200, AuditLogSchema)
 def get_audit(audit_id: str) -> AuditLog:
@@ -44,7 +45,7 @@ def get_audit(audit_id: str) -> AuditLog:
 
 
 @blueprint.route("/logs/audits/resource/<resource_type>/<rest:resource_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(TrailQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True))
 def list_resource_trail(

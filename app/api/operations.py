@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from ..auth import READING, requires
+from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import open_cursor, seal_cursor
 from ..domain.identity import is_record_id
@@ -15,6 +15,7 @@ from ..store.audit_logs import AuditLogRepository
 from .identifiers import path_text
 from .paging import next_link
 from .parsing import Blueprint
+from .readings import LEAVES
 from .schemas import ActionLogSchema, AuditLogSchema, OperationQuery, OperationRecordSchema
 from .service import reading
 from .withholding import all_shown
@@ -28,7 +29,7 @@ Operation = tuple[list[dict[str, Any]], int, dict[str, str]]
 
 
 @blueprint.route("/logs/operations/<rest:operation_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, OperationRecordSchema(many=True))
 def list_operation(query: dict[str, Any], operation_id: str) -> Operation:
@@ -50,7 +51,7 @@ def list_operation(query: dict[str, Any], operation_id: str) -> Operation:
         raise NotFound(f"There is no record of an operation {wanted}")
     records: list[ActionLog | AuditLog] = [*actions, *audits]
     records.sort(key=lambda record: record.id)  # stable: actions stay before audits
-    page = [_dumped(record) for record in all_shown(records[:limit])]
+    page = [_dumped(record) for record in all_shown(records[:limit], operation_id=wanted)]
     if len(records) <= limit:
         return page, 200, {}
     last = records[limit - 1]

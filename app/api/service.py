@@ -17,6 +17,7 @@ from ..providers import CrmProvider
 from ..store.action_types import list_action_types
 from ..store.replica import ReadDatabase
 from ..store.session import Database
+from .readings import Readings
 
 SERVICE = "opsledger-service"  # the key in Flask's app.extensions
 ACTION_TYPES_SECONDS = 5.0
@@ -32,12 +33,14 @@ class Service:
         reads: ReadDatabase,
         crm: CrmProvider,
         administration: Administration,
+        readings: Readings,
     ) -> None:
         self.settings = settings
         self.database = database
         self.reads = reads
         self.crm = crm
         self.administration = administration
+        self.readings = readings
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)
 
