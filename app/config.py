@@ -15,7 +15,9 @@ from .setting_types import (
     REDIS_SCHEMES,
     boolean,
     level,
+    networks,
     one_of,
+    origins,
     read_broker_url,
     seconds,
     seconds_or_none,
@@ -283,6 +285,22 @@ class Settings:
         "proxies",
         "How many proxies in front may be believed about X-Forwarded-For, -Proto and -Host.",
         whole(0),
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "OPSLEDGER_CORS_ORIGINS",
+        (),
+        "origins",
+        "Pages that may read answers of the API with a key of theirs, as https://app.example.com,"
+        " parted by commas. Empty: none.",
+        origins,
+    )
+    private_destinations: tuple[str, ...] = _setting(
+        "OPSLEDGER_PRIVATE_DESTINATIONS",
+        (),
+        "networks",
+        "Networks, as 10.1.0.0/16, that URLs given by tenants may lead to although they are not"
+        " public. Empty: none, so that no tenant can make us call our own hosts.",
+        networks,
     )
     key_cache_s: float = _setting(
         "OPSLEDGER_KEY_CACHE_S",

@@ -1,6 +1,7 @@
 """The types of settings: each reads a text, or says by ValueError what it must be."""
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
@@ -85,6 +86,25 @@ def seconds_or_none(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError("a number of seconds, 0 for not at all")
     return number
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Networks parted by commas, as 10.1.0.0/16; an address alone is one."""
+    try:
+        return tuple(str(ip_network(one.strip())) for one in text.split(",") if one.strip())
+    except ValueError as error:
+        raise ValueError(f"networks such as 10.1.0.0/16, parted by commas: {error}") from error
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins parted by commas, as browsers write them: https://app.example.com."""
+    given = tuple(one.strip() for one in text.split(",") if one.strip())
+    for one in given:
+        scheme, host = _split(one)
+        written = f"{scheme}://{urlsplit(one).netloc}".lower()
+        if scheme not in ("http", "https") or not host or written != one or "@" in one:
+            raise ValueError("origins such as https://app.example.com, parted by commas")
+    return given
 
 
 def read_broker_url(*schemes: str) -> Callable[[str], str]:

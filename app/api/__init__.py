@@ -6,7 +6,7 @@ from flask_smorest import Api
 from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import actions, admin, analytics, audits, crm, docs, health, ingest, operations, stats
-from .hardening import harden
+from .hardening import harden, share
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
@@ -70,4 +70,6 @@ def register_api(app: flask.Flask, service: Service) -> None:
         response.headers[REQUEST_ID_HEADER] = request_id()
         response.headers.update(quota_headers())
         harden(response)
+        if flask.request.path.startswith(f"{BASE}/"):  # also where no route is
+            share(response, service.settings.cors_origins)
         return response
