@@ -10,7 +10,7 @@ DATA_DIR = $(or $(OPSLEDGER_DATA_DIR),.data)
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos lock flask clean
+.PHONY: help run test check bench chaos fuzz lock flask clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -34,6 +34,9 @@ bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)
 
 chaos: $(VENV)/.installed-dev ## kill, freeze and cut under load, then count (ARGS="--seed 7")
 	@exec $(PY) -m benchmarks.chaos $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## make up thousands of requests from the OpenAPI document
+	@exec $(PY) -m tests.fuzzing $(ARGS)
 
 flask: $(VENV)/.installed-run ## a command against the running stack (ARGS="tenants list")
 	@if test -r "$(DATA_DIR)/env"; then set -a; . "$(abspath $(DATA_DIR))/env"; set +a; \

@@ -42,6 +42,7 @@ class ProblemApi(Api):  # type: ignore[misc]
     """flask-smorest's Api with our errors in its document, and without its error handler."""
 
     ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each route declares its own, by status
 
     def _register_error_handlers(self) -> None:
         """Ours are registered for the whole app."""

@@ -11,6 +11,7 @@ from ..domain.filters import ActionFilter
 from ..domain.logs import ActionLog, ActionLogSummary
 from ..errors import NotFound
 from ..store.action_logs import ActionLogRepository
+from .declared import path_uuid_parameter
 from .identifiers import path_uuid
 from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
@@ -31,6 +32,7 @@ blueprint = Blueprint("action logs", __name__, description="Provider operations 
 @blueprint.route("/logs/actions")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(ActionQuery, location="query")
+@blueprint.alt_response(410, response="GONE")
 @blueprint.response(200, ActionLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
     """List action logs, newest first, or tail them in commit order.
@@ -53,7 +55,7 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
         return answer(log, query, filters, f"actions {tenant_id}")
 
 
-@blueprint.route("/logs/actions/<action_id>")
+@blueprint.route("/logs/actions/<action_id>", parameters=[path_uuid_parameter("action_id")])
 @requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(200, ActionLogSchema)

@@ -24,7 +24,8 @@ from ..domain.tenancy import (
     SLUG_RULE,
     TENANT_NAME_CHARS_MAX,
 )
-from .fields import Timestamp, Uuid, text, whole_number
+from .declared import path_uuid_parameter
+from .fields import Flag, Timestamp, Uuid, text, whole_number
 from .identifiers import path_uuid
 from .paging import next_link
 from .parsing import Blueprint
@@ -34,6 +35,8 @@ from .service import current_service
 NETWORK_CHARS_MAX = 49  # of the longest IPv6 network as text
 OVERLAP_DEFAULT = timedelta(days=1)
 LOOKING = "shows no secret and no record; what was changed is on record"
+OF_TENANT = [path_uuid_parameter("tenant_id")]
+OF_KEY = [path_uuid_parameter("key_id")]
 
 blueprint = Blueprint("admin", __name__, description="Tenants and keys, for the operator.")
 
@@ -88,9 +91,7 @@ class TenantChangesSchema(ma.Schema):
     """What of a tenant can be changed."""
 
     name = text(1, TENANT_NAME_CHARS_MAX)
-    is_active = ma.fields.Boolean(
-        truthy={True}, falsy={False}, metadata={"description": "Whether its keys are served."}
-    )
+    is_active = described(Flag(), "Whether its keys are served.")
 
     @ma.validates_schema
     def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
@@ -213,7 +214,7 @@ def create_tenant(values: dict[str, Any]) -> tuple[Tenant, int, dict[str, str]]:
     return made, 201, {"Location": location}
 
 
-@blueprint.route("/admin/tenants/<tenant_id>")
+@blueprint.route("/admin/tenants/<tenant_id>", parameters=OF_TENANT)
 @requires(Scope.ADMIN, leaves_nothing=LOOKING)
 @blueprint.no_query()
 @blueprint.response(200, TenantSchema)
@@ -222,7 +223,7 @@ def get_tenant(tenant_id: str) -> Tenant:
     return current_service().administration.tenant(_named("tenant_id", tenant_id))
 
 
-@blueprint.route("/admin/tenants/<tenant_id>", methods=["PATCH"])
+@blueprint.route("/admin/tenants/<tenant_id>", methods=["PATCH"], parameters=OF_TENANT)
 @requires(Scope.ADMIN, leaves="update, activate or deactivate tenant")
 @blueprint.no_query()
 @blueprint.arguments(TenantChangesSchema)
@@ -237,7 +238,7 @@ def change_tenant(values: dict[str, Any], tenant_id: str) -> Tenant:
     return tenant
 
 
-@blueprint.route("/admin/settings/<tenant_id>")
+@blueprint.route("/admin/settings/<tenant_id>", parameters=OF_TENANT)
 @requires(Scope.ADMIN, leaves_nothing=LOOKING)
 @blueprint.no_query()
 @blueprint.response(200, TenantSettingsSchema)
@@ -246,7 +247,7 @@ def get_settings(tenant_id: str) -> dict[str, Any]:
     return current_service().administration.settings(_named("tenant_id", tenant_id))
 
 
-@blueprint.route("/admin/settings/<tenant_id>", methods=["PATCH"])
+@blueprint.route("/admin/settings/<tenant_id>", methods=["PATCH"], parameters=OF_TENANT)
 @requires(Scope.ADMIN, leaves="set tenant_settings")
 @blueprint.no_query()
 @blueprint.arguments(TenantSettingsSchema)
@@ -284,7 +285,7 @@ def create_key(values: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, s
     return _with_secret(made), 201, {"Location": location}
 
 
-@blueprint.route("/admin/keys/<key_id>")
+@blueprint.route("/admin/keys/<key_id>", parameters=OF_KEY)
 @requires(Scope.ADMIN, leaves_nothing=LOOKING)
 @blueprint.no_query()
 @blueprint.response(200, KeySchema)
@@ -293,7 +294,7 @@ def get_key(key_id: str) -> ApiKey:
     return current_service().administration.key(_named("key_id", key_id))
 
 
-@blueprint.route("/admin/keys/<key_id>", methods=["PATCH"])
+@blueprint.route("/admin/keys/<key_id>", methods=["PATCH"], parameters=OF_KEY)
 @requires(Scope.ADMIN, leaves="update or restrict api_key")
 @blueprint.no_query()
 @blueprint.arguments(KeyChangesSchema)
@@ -303,7 +304,7 @@ def change_key(values: dict[str, Any], key_id: str) -> ApiKey:
     return current_service().administration.change_key(_named("key_id", key_id), values)
 
 
-@blueprint.route("/admin/keys/<key_id>/rotate", methods=["POST"])
+@blueprint.route("/admin/keys/<key_id>/rotate", methods=["POST"], parameters=OF_KEY)
 @requires(Scope.ADMIN, leaves="rotate api_key")
 @blueprint.no_query()
 @blueprint.arguments(RotateSchema)
@@ -317,7 +318,7 @@ def rotate_key(values: dict[str, Any], key_id: str) -> tuple[dict[str, Any], int
     return shown, 201, {"Location": location}
 
 
-@blueprint.route("/admin/keys/<key_id>/revoke", methods=["POST"])
+@blueprint.route("/admin/keys/<key_id>/revoke", methods=["POST"], parameters=OF_KEY)
 @requires(Scope.ADMIN, leaves="revoke api_key")
 @blueprint.no_query()
 @blueprint.response(200, KeySchema)

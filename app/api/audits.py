@@ -9,6 +9,7 @@ from ..domain.logs import AuditLog, AuditLogSummary
 from ..domain.records import NAME_CHARS_MAX
 from ..errors import NotFound
 from ..store.audit_logs import AuditLogRepository
+from .declared import path_uuid_parameter
 from .identifiers import path_text, path_uuid
 from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
@@ -23,6 +24,7 @@ blueprint = Blueprint("audit logs", __name__, description="System changes on rec
 @blueprint.route("/logs/audits")
 @requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(AuditQuery, location="query")
+@blueprint.alt_response(410, response="GONE")
 @blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
     """List audit logs, newest first, or tail them in commit order. The Link header leads on."""
@@ -30,7 +32,7 @@ def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
     return _page(query, AuditFilter(**chosen, paths=paths_of(query)))
 
 
-@blueprint.route("/logs/audits/<audit_id>")
+@blueprint.route("/logs/audits/<audit_id>", parameters=[path_uuid_parameter("audit_id")])
 @requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(200, AuditLogSchema)

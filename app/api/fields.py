@@ -92,6 +92,17 @@ class Uuid(ma.fields.UUID):
         return found
 
 
+class Flag(ma.fields.Boolean):
+    """True or false, and nothing that Python takes for one, as 0 or "yes"."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
+
+
 class Status(ma.fields.String):
     """An action status, read in any case."""
 

@@ -280,6 +280,7 @@ PAST = "2020-01-01T00:00:00Z"
         ("POST", "/tenants", {"slug": "a", "is_active": False}, "is_active", "not known"),
         ("PATCH", "/tenants/{t}", {}, "body", "at least one of"),
         ("PATCH", "/tenants/{t}", {"is_active": "yes"}, "is_active", "boolean"),
+        ("PATCH", "/tenants/{t}", {"is_active": 0}, "is_active", "boolean"),
         ("PATCH", "/tenants/{t}", {"slug": "other"}, "slug", "not known"),
         ("POST", "/keys", {"tenant_id": "{t}"}, "name", "required"),
         ("POST", "/keys", {"tenant_id": "x", "name": "n"}, "tenant_id", "UUID"),
