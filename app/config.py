@@ -227,8 +227,15 @@ class Settings:
         "OPSLEDGER_HOT_DAYS",
         90,
         "days",
-        "Age past which an arriving record is set aside in late_records; its week may be archived.",
+        "How long records stay in Postgres. A week that is older is archived; a record that arrives"
+        " when it is older is set aside in late_records. The same on all hosts.",
         whole(1),
+    )
+    archive_url: str = _setting(
+        "OPSLEDGER_ARCHIVE_URL",
+        "",
+        "folder",
+        "Where the archive is, as all hosts see it: a folder. Empty: archive, in the data folder.",
     )
     external_id_key: str = _setting(
         "OPSLEDGER_EXTERNAL_ID_KEY",
@@ -290,16 +297,15 @@ class Settings:
         "OPSLEDGER_CORS_ORIGINS",
         (),
         "origins",
-        "Pages that may read answers of the API with a key of theirs, as https://app.example.com,"
-        " parted by commas. Empty: none.",
+        "Pages that may use the API with a key of theirs: https://a.example,… Empty: none.",
         origins,
     )
     private_destinations: tuple[str, ...] = _setting(
         "OPSLEDGER_PRIVATE_DESTINATIONS",
         (),
         "networks",
-        "Networks, as 10.1.0.0/16, that URLs given by tenants may lead to although they are not"
-        " public. Empty: none, so that no tenant can make us call our own hosts.",
+        "Networks, as 10.1.0.0/16, that tenants may make us call (providers, for one) although they"
+        " are not public, also by plain HTTP. Empty: none, so that our own hosts are out of reach.",
         networks,
     )
     key_cache_s: float = _setting(
@@ -351,8 +357,69 @@ class Settings:
         "name",
         "Stands in every new API key (ops_live_…), so that a stray key tells where it opens.",
     )
-    crm_provider: str = _setting(
-        "OPSLEDGER_CRM_PROVIDER", "sandbox", "name", "The provider behind /api/v1/crm."
+    default_providers: str = _setting(
+        "OPSLEDGER_DEFAULT_PROVIDERS",
+        "",
+        "CAPABILITY=PROVIDER,…",
+        "The provider of each capability for tenants that have no account of their own, as"
+        " knowledge=local. Those not named: sandbox.",
+    )
+    credential_keys: str = _setting(
+        "OPSLEDGER_CREDENTIAL_KEYS",
+        "",
+        "secret",
+        "Encrypt the tenants' credentials: keys of `flask providers new-key` parted by commas, the"
+        " newest first. Empty: none can be kept.",
+    )
+    provider_timeout_s: float = _setting(
+        "OPSLEDGER_PROVIDER_TIMEOUT_S",
+        10.0,
+        "s",
+        "Longest wait for one answer of a provider; an account may name its own.",
+        seconds,
+    )
+    provider_attempts_max: int = _setting(
+        "OPSLEDGER_PROVIDER_ATTEMPTS_MAX",
+        3,
+        "attempts",
+        "Of one call, the first included; only what is safe to repeat is tried again.",
+        whole(1, 10),
+    )
+    provider_backoff_s: float = _setting(
+        "OPSLEDGER_PROVIDER_BACKOFF_S",
+        0.2,
+        "s",
+        "Longest pause before a second attempt, drawn by chance; it doubles for each further one.",
+        seconds,
+    )
+    provider_wait_s_max: float = _setting(
+        "OPSLEDGER_PROVIDER_WAIT_S_MAX",
+        2.0,
+        "s",
+        "Longest pause between attempts: a web thread waits. A provider whose Retry-After asks for"
+        " more is not asked again, and our caller is told.",
+        seconds,
+    )
+    provider_failures_max: int = _setting(
+        "OPSLEDGER_PROVIDER_FAILURES_MAX",
+        10,
+        "failures",
+        "In a row, of one tenant at one provider: then it is left alone for a while.",
+        whole(1),
+    )
+    provider_rest_s: float = _setting(
+        "OPSLEDGER_PROVIDER_REST_S",
+        30.0,
+        "s",
+        "How long a failing provider is left alone before one call tries it again.",
+        seconds,
+    )
+    sandbox_faults: str = _setting(
+        "OPSLEDGER_SANDBOX_FAULTS",
+        "",
+        "N:FAULTS",
+        "Every Nth operation at the sandbox has these faults, as 10:500,ok; for trials. Empty:"
+        " none.",
     )
     log_level: str = _setting(
         "OPSLEDGER_LOG_LEVEL",
@@ -368,6 +435,11 @@ class Settings:
         "Allows `flask demo`, whose key is public; `make run` alone sets it.",
         boolean,
     )
+
+    @property
+    def archive_dir(self) -> Path:
+        """The folder of the archive."""
+        return Path(self.archive_url) if self.archive_url else self.data_dir / "archive"
 
     @property
     def spool_dir(self) -> Path:

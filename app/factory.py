@@ -22,8 +22,10 @@ from .config import Settings, load_settings
 from .domain.quota import Quota
 from .extension import Opsledger
 from .pipeline.limits import Limiter, counting_in
-from .providers import crm_provider
+from .providers import EXTENSION, Providers
 from .store import METADATA
+from .store.cold import ColdStore
+from .store.objects import LocalObjects
 from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
@@ -46,6 +48,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
+    providers = app.extensions[EXTENSION] = Providers(database, settings)
+    cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=settings.query_timeout_s)
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
@@ -59,7 +63,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         settings,
         database,
         reads,
-        crm_provider(settings.crm_provider, database),
+        cold,
+        providers,
         _administration(settings, opsledger),
         Readings(AuditService(opsledger.recorder), address),
     )

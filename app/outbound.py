@@ -20,12 +20,15 @@ def destinations_of(settings: Settings) -> Destinations:
     return Destinations(settings.private_destinations)
 
 
-def connect(host: str, port: int, destinations: Destinations, *, timeout_s: float) -> socket.socket:
+def connect(
+    host: str, port: int, destinations: Destinations, *, timeout_s: float, plain: bool = False
+) -> socket.socket:
     """A connection to a host, all of whose addresses are allowed.
 
     Args:
         timeout_s: of all tries together, in seconds, and from then on of each read and write.
             Resolving the name is the system's business, and takes as long as that lets it.
+        plain: whether what is sent is not encrypted, which is for named networks alone.
 
     Raises:
         DestinationRefused: any address of the host is not allowed; none was tried.
@@ -33,11 +36,7 @@ def connect(host: str, port: int, destinations: Destinations, *, timeout_s: floa
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, address in found:
-        if not destinations.allow(str(address[0])):
-            raise DestinationRefused(
-                f"{host} has an address that is not public; OPSLEDGER_PRIVATE_DESTINATIONS names"
-                " networks that may be reached all the same"
-            )
+        _judge(host, str(address[0]), destinations, plain=plain)
     deadline = time.monotonic() + timeout_s
     last: OSError = TimeoutError(f"{host} does not answer")
     for family, kind, protocol, _, address in found:
@@ -47,6 +46,7 @@ def connect(host: str, port: int, destinations: Destinations, *, timeout_s: floa
         made = socket.socket(family, kind, protocol)
         try:
             made.settimeout(left)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             made.connect(address)
             made.settimeout(timeout_s)
         except OSError as error:
@@ -55,3 +55,11 @@ def connect(host: str, port: int, destinations: Destinations, *, timeout_s: floa
         else:
             return made
     raise last
+
+
+def _judge(host: str, address: str, destinations: Destinations, *, plain: bool) -> None:
+    if destinations.allow(address, public=not plain):
+        return
+    if destinations.allow(address):
+        raise DestinationRefused(f"{host} must be called by https, not http")
+    raise DestinationRefused(f"{host} is not a public address, and no other is allowed here")

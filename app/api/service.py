@@ -1,4 +1,4 @@
-"""What the views of one app share: its database, its provider, and who is asking."""
+"""What the views of one app share: its database, its providers, and who is asking."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +13,9 @@ from ..administration import Administration
 from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
-from ..providers import CrmProvider
+from ..providers import Providers
 from ..store.action_types import list_action_types
+from ..store.cold import ColdStore
 from ..store.replica import ReadDatabase
 from ..store.session import Database
 from .readings import Readings
@@ -31,14 +32,16 @@ class Service:
         settings: Settings,
         database: Database,
         reads: ReadDatabase,
-        crm: CrmProvider,
+        cold: ColdStore,
+        providers: Providers,
         administration: Administration,
         readings: Readings,
     ) -> None:
         self.settings = settings
         self.database = database
         self.reads = reads
-        self.crm = crm
+        self.cold = cold
+        self.providers = providers
         self.administration = administration
         self.readings = readings
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)

@@ -3,9 +3,11 @@
 import flask
 
 from .access import action_types, keys, tenants
+from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
+from .providers import providers
 from .redaction import redaction
 from .rollups import rollups
 
@@ -18,7 +20,9 @@ def register_commands(app: flask.Flask) -> None:
         tenants,
         keys,
         action_types,
+        providers,
         partitions,
+        archive,
         spool,
         dead_letters,
         rollups,

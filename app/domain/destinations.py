@@ -44,13 +44,17 @@ class Destinations:
     def __init__(self, allowed: Iterable[str] = ()) -> None:
         self._allowed: tuple[Network, ...] = tuple(ip_network(one) for one in allowed)
 
-    def allow(self, text: str) -> bool:
-        """Whether the address of this text may be reached; what is no address may not."""
+    def allow(self, text: str, *, public: bool = True) -> bool:
+        """Whether the address of this text may be reached; what is no address may not.
+
+        Args:
+            public: whether public ones may; what is sent in plain goes to named networks alone.
+        """
         try:
             address = _meant(ip_address(text.partition("%")[0]))
         except ValueError:
             return False
-        return self._named(address) or _is_public(address)
+        return self._named(address) or (public and _is_public(address))
 
     def _named(self, address: Address) -> bool:
         return any(address in network for network in self._allowed)

@@ -5,8 +5,8 @@ The function of before stays as it is for yesterday's code, which takes its colu
 
 from alembic import op
 
-revision = "0019_api_key_holder"
-down_revision = "0018_redaction_policies"
+revision = "0023_api_key_holder"
+down_revision = "0022_archives"
 branch_labels = None
 depends_on = None
 
