@@ -1,4 +1,4 @@
-"""What schemathesis is told not to send: what gunicorn refuses by a 414 of its own, unread by us."""
+"""What schemathesis is not to send: what gunicorn refuses by a 414 of its own, before us."""
 
 from typing import Any
 from urllib.parse import quote, urlencode
