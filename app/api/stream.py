@@ -66,6 +66,8 @@ def stream_log(query: dict[str, Any]) -> flask.Response:
     refuse_search(filters)
     if is_cooperative():
         wait_cooperatively()
+    if query["log"] == "audits":
+        current_service().readings.note("audit_logs", "stream")
     stream = Stream(
         service=current_service(),
         news=flask.current_app.extensions[NEWS],
