@@ -19,7 +19,7 @@ from .config import Settings, load_settings
 from .domain.quota import Quota
 from .extension import Opsledger
 from .pipeline.limits import Limiter, counting_in
-from .providers import crm_provider
+from .providers import EXTENSION, Providers
 from .store import METADATA
 from .store.cold import ColdStore
 from .store.objects import LocalObjects
@@ -46,9 +46,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
     cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=settings.query_timeout_s)
-    service = Service(
-        settings, database, reads, cold, crm_provider(settings.crm_provider, database)
-    )
+    providers = app.extensions[EXTENSION] = Providers(database, settings)
+    service = Service(settings, database, reads, cold, providers)
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )

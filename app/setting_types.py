@@ -1,6 +1,7 @@
 """The types of settings: each reads a text, or says by ValueError what it must be."""
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
@@ -63,6 +64,15 @@ def secret(text: str) -> str:
     if text and len(text) < SECRET_CHARS_MIN:
         raise ValueError(f"empty, or at least {SECRET_CHARS_MIN} characters")
     return text
+
+
+def networks(text: str) -> str:
+    """Networks of IP addresses, parted by commas."""
+    try:
+        found = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise ValueError("networks such as 10.1.0.0/16 or ::1/128, parted by commas") from error
+    return ",".join(map(str, found))
 
 
 def seconds(text: str) -> float:

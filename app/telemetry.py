@@ -37,6 +37,8 @@ METRICS: dict[str, str] = {
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
     " /health/ready. Alert past a minute.",
+    "opsledger_provider_attempts_total": "Calls to providers, by provider and outcome: success, a"
+    " code of the errors, or refused (the provider is left alone for now).",
     "opsledger_limited_total": "Requests refused with 429, by quota.",
     "opsledger_refused_total": "API keys refused, by reason: unknown, expired, revoked, network.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
@@ -57,6 +59,7 @@ PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
 DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
+PROVIDER_ATTEMPTS = _counter("opsledger_provider_attempts_total", "provider", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
 COLD_READS = _counter("opsledger_cold_reads_total", "outcome")

@@ -5,7 +5,22 @@ from flask_smorest import Api
 
 from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
-from . import actions, analytics, audits, crm, docs, health, ingest, operations, stats
+from . import (
+    actions,
+    analytics,
+    audits,
+    calendar,
+    crm,
+    docs,
+    email,
+    health,
+    helpdesk,
+    ingest,
+    knowledge,
+    operations,
+    stats,
+)
+from .adapter import name_operation
 from .hardening import harden
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
@@ -60,10 +75,14 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest, crm):
+    for module in (actions, audits, operations, stats, analytics, ingest):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
+    for adapter in (crm, helpdesk, calendar, email, knowledge):
+        api.register_blueprint(adapter.blueprint, url_prefix=BASE)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(docs.blueprint)
+
+    app.after_request(name_operation)
 
     @app.after_request
     def complete_headers(response: flask.Response) -> flask.Response:

@@ -1,4 +1,4 @@
-"""What the views of one app share: its database, its provider, and who is asking."""
+"""What the views of one app share: its database, its providers, and who is asking."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from cachetools import TTLCache, cached
 from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
-from ..providers import CrmProvider
+from ..providers import Providers
 from ..store.action_types import list_action_types
 from ..store.cold import ColdStore
 from ..store.replica import ReadDatabase
@@ -31,13 +31,13 @@ class Service:
         database: Database,
         reads: ReadDatabase,
         cold: ColdStore,
-        crm: CrmProvider,
+        providers: Providers,
     ) -> None:
         self.settings = settings
         self.database = database
         self.reads = reads
         self.cold = cold
-        self.crm = crm
+        self.providers = providers
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)
 

@@ -7,6 +7,7 @@ from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
+from .providers import providers
 from .redaction import redaction
 from .rollups import rollups
 
@@ -19,6 +20,7 @@ def register_commands(app: flask.Flask) -> None:
         tenants,
         keys,
         action_types,
+        providers,
         partitions,
         archive,
         spool,

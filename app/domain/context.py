@@ -13,7 +13,11 @@ REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestContext:
-    """What the hooks know of a request; `http_status` only once it was answered."""
+    """What the hooks know of a request; `http_status` only once it was answered.
+
+    Args:
+        duration_ms: since the request came, until its records were completed.
+    """
 
     request_id: str
     method: str
@@ -23,6 +27,7 @@ class RequestContext:
     user_id: str | None = None
     tenant_id: UUID | None = None
     http_status: int | None = None
+    duration_ms: float | None = None
 
     def as_metadata(self) -> dict[str, Any]:
         """The part that is kept in a record's metadata, under the key `http`."""
@@ -32,6 +37,7 @@ class RequestContext:
             "route": self.route,
             "status": self.http_status,
             "ip_address": self.ip_address,
+            "duration_ms": None if self.duration_ms is None else round(self.duration_ms, 1),
         }
 
 

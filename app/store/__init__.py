@@ -3,8 +3,8 @@
 Functions here never commit; who opens a transaction ends it.
 """
 
-from .models import Base
+from . import archive_models, models
 
-__all__ = ["METADATA"]
+__all__ = ["METADATA", "archive_models"]
 
-METADATA = Base.metadata  # what flask-sqlalchemy binds and flask-migrate compares
+METADATA = models.Base.metadata  # what flask-sqlalchemy binds and flask-migrate compares

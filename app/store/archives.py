@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from ..domain.archive import Content, Segment, TenantDay
 from ..domain.records import Kind
+from .archive_models import ArchiveRow
 from .columns import TABLES
-from .models import ArchiveRow
 from .partitions import WEEK, week_named
 from .session import Database
 

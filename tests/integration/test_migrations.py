@@ -314,6 +314,10 @@ GRANTS = {
     "api_keys": {"maintenance": "INSERT SELECT UPDATE"},
     "action_types": {"web": "SELECT", "worker": "SELECT", "maintenance": "SELECT"},
     "sandbox_contacts": {"web": "DELETE INSERT SELECT UPDATE"},
+    "sandbox_items": {"web": "DELETE INSERT SELECT UPDATE"},
+    "provider_accounts": {"maintenance": "DELETE INSERT SELECT UPDATE", "web": "SELECT"},
+    "documents": {"web": "DELETE INSERT SELECT UPDATE"},
+    "document_versions": {"web": "INSERT SELECT"},
     "log_batches_seq": {"worker": "USAGE"},
 }
 

@@ -8,8 +8,8 @@ again: what still arrives of it is late.
 
 from alembic import op
 
-revision = "0019_archives"
-down_revision = "0018_redaction_policies"
+revision = "0022_archives"
+down_revision = "0021_documents"
 branch_labels = None
 depends_on = None
 
