@@ -45,8 +45,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
-    cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=settings.query_timeout_s)
     providers = app.extensions[EXTENSION] = Providers(database, settings)
+    cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=settings.query_timeout_s)
     service = Service(settings, database, reads, cold, providers)
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s

@@ -3,8 +3,11 @@
 Functions here never commit; who opens a transaction ends it.
 """
 
-from . import archive_models, models
+# Their tables join the metadata.
+from . import adapter_models as adapter_models
+from . import archive_models as archive_models
+from .models import Base
 
-__all__ = ["METADATA", "archive_models"]
+__all__ = ["METADATA"]
 
-METADATA = models.Base.metadata  # what flask-sqlalchemy binds and flask-migrate compares
+METADATA = Base.metadata  # what flask-sqlalchemy binds and flask-migrate compares
