@@ -39,8 +39,8 @@ log = get_logger(__name__)
 # Well below the hour after which a broker takes a task for lost and hands it out again.
 RUN_S_MAX = 1500.0
 ROUNDS_MAX = 5  # of a partition whose rows change while it is exported
-DROP_TRIES_MAX = 30
-DROP_PAUSE_S = 1.0  # while others have their turn at the log
+DROP_TRIES_MAX = 120
+DROP_PAUSE_S = 0.25  # while others have their turn at the log
 
 CHANGED = "its rows changed"
 
