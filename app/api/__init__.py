@@ -13,6 +13,7 @@ from . import (
     crm,
     docs,
     email,
+    exports,
     health,
     helpdesk,
     ingest,
@@ -75,7 +76,7 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest):
+    for module in (actions, audits, operations, stats, analytics, ingest, exports):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)

@@ -10,13 +10,10 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 from ..auth import has_scope
-from ..domain.access import Scope
+from ..domain.access import FREE_FORM, WITHHELD, Scope
 from ..domain.filters import Filters
 from ..errors import Forbidden
 from ..store.listing import ListedRow
-
-FREE_FORM = frozenset({"request_payload", "response_data", "changes", "metadata"})
-MARK = {"withheld": Scope.LOGS_READ_PAYLOADS.value}
 
 Log = TypeVar("Log")
 
@@ -46,9 +43,9 @@ def refuse_search(filters: Filters) -> None:
 
 def _withheld(log: Log) -> Log:
     if isinstance(log, ListedRow):
-        return cast("Log", ListedRow({**log, **dict.fromkeys(FREE_FORM & log.keys(), MARK)}))
+        return cast("Log", ListedRow({**log, **dict.fromkeys(FREE_FORM & log.keys(), WITHHELD)}))
     kind: Any = type(log)
-    return cast("Log", replace(cast("Any", log), **dict.fromkeys(_free_form(kind), MARK)))
+    return cast("Log", replace(cast("Any", log), **dict.fromkeys(_free_form(kind), WITHHELD)))
 
 
 @cache

@@ -25,7 +25,6 @@ from ..store.archives import (
     list_archivable,
     list_hot_days,
     register,
-    registered_keys,
     sole_runner,
     verified_days,
 )
@@ -33,6 +32,8 @@ from ..store.objects import LocalObjects
 from ..store.session import Database
 from ..telemetry import ARCHIVE_RUNS, ARCHIVED, get_logger
 from .folding import fold_waiting
+from .late import archive_late
+from .sweeping import sweep
 
 log = get_logger(__name__)
 
@@ -54,12 +55,14 @@ class Report:
     Attributes:
         dropped: the partitions that are cold now.
         waiting: those that are old enough and still hot, and why.
-        rows: the records of the segments that were made.
+        rows: the records of the segments that were made of partitions.
+        late: those of segments that were made of late records.
     """
 
     dropped: list[str]
     waiting: dict[str, str]
     rows: int = 0
+    late: int = 0
 
     @property
     def finished(self) -> bool:
@@ -140,6 +143,7 @@ class Archiver:
                 report.dropped.append(partition.name)
             else:
                 report.waiting[partition.name] = reason
+        report.late = archive_late(self._database, self._objects, deadline)
         return report
 
     def _archive(self, partition: HotPartition, report: Report, deadline: float) -> str | None:
@@ -182,7 +186,7 @@ class Archiver:
             verify(found, day.of, content)
         with self._database.unrestricted_unsafe() as session:
             register(session, partition, day, segment)
-        self._sweep(day.of)
+        sweep(self._database, self._objects, day.of)
 
     def _tidy(
         self, partition: HotPartition, known: Iterable[TenantDay], hot: set[TenantDay]
@@ -192,15 +196,7 @@ class Archiver:
             if of not in hot:
                 with self._database.unrestricted_unsafe() as session:
                     forget_day(session, partition, of)
-            self._sweep(of)
-
-    def _sweep(self, of: TenantDay) -> None:
-        """Remove the objects of a day that are not registered: tries that came to nothing."""
-        with self._database.unrestricted_unsafe() as session:
-            keys = registered_keys(session, of)
-        for key in self._objects.list(of.prefix):
-            if key not in keys:
-                self._objects.delete(key)
+            sweep(self._database, self._objects, of)
 
     def _drop(self, partition: HotPartition, rows: int) -> str | None:
         for _ in range(DROP_TRIES_MAX):

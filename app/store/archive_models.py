@@ -1,7 +1,8 @@
-"""The tables of the archive's register, as SQLAlchemy models."""
+"""The tables of the archive's register and of exports, as SQLAlchemy models."""
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     func,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -61,3 +63,42 @@ class ArchivedPartitionRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     dropped_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class ExportRow(Base):
+    """What a tenant asked to take along, and how far it is."""
+
+    __tablename__ = "exports"
+
+    tenant_id: Mapped[UUID] = mapped_column(ForeignKey("tenants.id", name="exports_tenant_id_fkey"))
+    id: Mapped[UUID]
+    kind: Mapped[str] = mapped_column(String(10))
+    format: Mapped[str] = mapped_column(String(10))
+    filters: Mapped[dict[str, Any]]
+    include_archived: Mapped[bool]
+    withhold: Mapped[bool]
+    requested_by: Mapped[str] = mapped_column(String(255))
+    secret = mapped_column(LargeBinary(), nullable=False)
+    state: Mapped[str] = mapped_column(String(10), server_default=text("'pending'"))
+    percent: Mapped[int] = mapped_column(server_default=text("0"))
+    row_count: Mapped[int | None] = mapped_column(BigInteger())
+    bytes: Mapped[int | None] = mapped_column(BigInteger())
+    sha256 = mapped_column(LargeBinary())
+    error: Mapped[str | None]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id", name="exports_pkey"),
+        CheckConstraint("kind IN ('action', 'audit')", name="exports_kind_check"),
+        CheckConstraint("format IN ('csv', 'jsonl', 'parquet')", name="exports_format_check"),
+        CheckConstraint(
+            "state IN ('pending', 'running', 'ready', 'failed', 'expired')",
+            name="exports_state_check",
+        ),
+        Index(
+            "exports_open_idx",
+            "requested_at",
+            postgresql_where=text("state IN ('pending', 'running', 'ready')"),
+        ),
+    )

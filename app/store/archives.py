@@ -89,14 +89,18 @@ def sole_runner(database: Database) -> Iterator[bool]:
                 session.execute(text("SELECT pg_advisory_unlock(hashtextextended('archive', 0))"))
 
 
-def list_archivable(session: Session, edge: datetime) -> list[HotPartition]:
-    """The partitions that lie wholly before a moment, the oldest first."""
-    found = [
+def list_hot_partitions(session: Session) -> list[HotPartition]:
+    """Every partition."""
+    return [
         HotPartition(name, kind, week_named(name))
         for kind in Kind
         for name in session.execute(_PARTITIONS, {"log": TABLES[kind]}).scalars()
     ]
-    old = [partition for partition in found if partition.end <= edge]
+
+
+def list_archivable(session: Session, edge: datetime) -> list[HotPartition]:
+    """The partitions that lie wholly before a moment, the oldest first."""
+    old = [partition for partition in list_hot_partitions(session) if partition.end <= edge]
     return sorted(old, key=lambda partition: (partition.start, partition.kind))
 
 
@@ -150,20 +154,26 @@ def register(session: Session, partition: HotPartition, day: HotDay, segment: Se
         *_of(day.of), ArchiveRow.source == partition.name, ArchiveRow.state == VERIFIED
     )
     session.execute(earlier)
-    values = {name: getattr(segment.content, name) for name in Content.__slots__}
     session.execute(
         insert(ArchiveRow).values(
-            **values,
-            tenant_id=day.of.tenant_id,
-            kind=day.of.kind.value,
-            day=day.of.day,
-            id=segment.id,
+            **content_values(segment),
             state=VERIFIED,
             source=partition.name,
             source_fingerprint=day.fingerprint,
-            object_key=segment.key,
         )
     )
+
+
+def content_values(segment: Segment) -> dict[str, Any]:
+    """What the register says of a segment, whatever it was made of."""
+    return {
+        **{name: getattr(segment.content, name) for name in Content.__slots__},
+        "tenant_id": segment.of.tenant_id,
+        "kind": segment.of.kind.value,
+        "day": segment.of.day,
+        "id": segment.id,
+        "object_key": segment.key,
+    }
 
 
 def forget_day(session: Session, partition: HotPartition, of: TenantDay) -> None:

@@ -24,6 +24,7 @@ from ..domain.archive import SCHEMA_VERSION, Content, TenantDay
 from ..domain.identity import EPOCH
 from ..domain.records import Kind
 from ..errors import ArchiveDamaged
+from .objects import file_digest
 
 CHUNK_BYTES = 4 * 1024 * 1024  # of text, which becomes a row group
 BLOOM_ROWS_MIN = 1000  # a smaller file is read sooner than its filters
@@ -160,12 +161,6 @@ def verify(path: Path, of: TenantDay, expected: Content) -> None:
         count += rows
     if (digest.digest(), count) != (expected.content_sha256, expected.row_count):
         raise ArchiveDamaged(f"{path.name}: its records are not those that were exported")
-
-
-def file_digest(path: Path) -> bytes:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 @contextmanager

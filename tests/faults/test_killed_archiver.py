@@ -114,7 +114,7 @@ BOUNDARIES = [
         (objects.os, "link", 2),
         (segment_file, "verify", 4),
         (archiving, "register", 4),
-        (archiving.Archiver, "_sweep", 4),
+        (archiving, "sweep", 4),
         (archiving, "drop_archived", 1),
         (archiving.Archiver, "_drop", 1),
     )
