@@ -31,6 +31,8 @@ from .schemas import ArchiveQuery, WindowQuery
 from .service import current_service, current_tenant
 
 LISTED_MAX = 100
+LEAVES = "one audit log: who exports what"
+BINARY = {"type": "string", "format": "binary"}
 TYPES = {ExportFormat.CSV: "text/csv", ExportFormat.JSONL: "application/jsonl"}
 
 blueprint = Blueprint("exports", __name__, description="Records to take along, as files.")
@@ -81,6 +83,7 @@ class ExportSchema(ma.Schema):
     id = ma.fields.UUID(required=True)
     kind = ma.fields.String(required=True)
     format = ma.fields.String(required=True)
+    filters = ma.fields.Dict(required=True)
     include_archived = ma.fields.Boolean(required=True)
     state = ma.fields.String(
         required=True, validate=ma.validate.OneOf([state.value for state in ExportState])
@@ -109,7 +112,8 @@ class LinkQuery(ma.Schema):
 
 
 @blueprint.route("/exports", methods=["POST"])
-@requires(Scope.LOGS_EXPORT, leaves="one audit log: who exports what")
+@requires(Scope.LOGS_EXPORT, leaves=LEAVES)
+@blueprint.no_query()
 @blueprint.arguments(ExportRequest)
 @blueprint.response(202, ExportSchema)
 def request_export(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
@@ -158,6 +162,7 @@ def get_export(export_id: str) -> dict[str, Any]:
 
 @blueprint.route("/exports/<export_id>/file")
 @blueprint.arguments(LinkQuery, location="query")
+@blueprint.response(200, BINARY, content_type="application/octet-stream")
 @blueprint.doc(security=[])
 def get_file(query: dict[str, Any], export_id: str) -> flask.Response:
     """Download an export's file by a signed link; ranges may be asked for."""
@@ -177,20 +182,40 @@ def get_file(query: dict[str, Any], export_id: str) -> flask.Response:
     )
 
 
-@blueprint.route("/logs/actions/export.<any(csv,jsonl):form>")
-@requires(Scope.LOGS_EXPORT, leaves="one audit log: who exports what")
+@blueprint.route("/logs/actions/export.csv")
+@requires(Scope.LOGS_EXPORT, leaves=LEAVES)
 @blueprint.arguments(ActionExportQuery, location="query")
-def stream_actions(query: dict[str, Any], form: str) -> flask.Response:
-    """Stream all action logs that match, newest first."""
-    return _stream(Kind.ACTION, ExportFormat(form), query)
+@blueprint.response(200, BINARY, content_type=TYPES[ExportFormat.CSV])
+def stream_actions_csv(query: dict[str, Any]) -> flask.Response:
+    """Stream all action logs that match, newest first, as CSV."""
+    return _stream(Kind.ACTION, ExportFormat.CSV, query)
 
 
-@blueprint.route("/logs/audits/export.<any(csv,jsonl):form>")
-@requires(Scope.LOGS_EXPORT, leaves="one audit log: who exports what")
+@blueprint.route("/logs/actions/export.jsonl")
+@requires(Scope.LOGS_EXPORT, leaves=LEAVES)
+@blueprint.arguments(ActionExportQuery, location="query")
+@blueprint.response(200, BINARY, content_type=TYPES[ExportFormat.JSONL])
+def stream_actions_jsonl(query: dict[str, Any]) -> flask.Response:
+    """Stream all action logs that match, newest first, as JSON lines."""
+    return _stream(Kind.ACTION, ExportFormat.JSONL, query)
+
+
+@blueprint.route("/logs/audits/export.csv")
+@requires(Scope.LOGS_EXPORT, leaves=LEAVES)
 @blueprint.arguments(AuditExportQuery, location="query")
-def stream_audits(query: dict[str, Any], form: str) -> flask.Response:
-    """Stream all audit logs that match, newest first."""
-    return _stream(Kind.AUDIT, ExportFormat(form), query)
+@blueprint.response(200, BINARY, content_type=TYPES[ExportFormat.CSV])
+def stream_audits_csv(query: dict[str, Any]) -> flask.Response:
+    """Stream all audit logs that match, newest first, as CSV."""
+    return _stream(Kind.AUDIT, ExportFormat.CSV, query)
+
+
+@blueprint.route("/logs/audits/export.jsonl")
+@requires(Scope.LOGS_EXPORT, leaves=LEAVES)
+@blueprint.arguments(AuditExportQuery, location="query")
+@blueprint.response(200, BINARY, content_type=TYPES[ExportFormat.JSONL])
+def stream_audits_jsonl(query: dict[str, Any]) -> flask.Response:
+    """Stream all audit logs that match, newest first, as JSON lines."""
+    return _stream(Kind.AUDIT, ExportFormat.JSONL, query)
 
 
 def _stream(kind: Kind, form: ExportFormat, query: dict[str, Any]) -> flask.Response:

@@ -175,8 +175,12 @@ def test_every_answer_fits_its_documented_schema(
         filled = path.format(**house.path_values)
         query = {"q": house.marker} if path.endswith("/search") else {}
         response = house.who.get(filled, query_string=query)
+        documented = operation["responses"]["200"]["content"]
+        if "application/json" not in documented:  # a file; of a link, if it is signed
+            assert response.status_code == 400 or response.mimetype in documented, path
+            continue
         assert response.json, path
-        content = operation["responses"]["200"]["content"]["application/json"]
+        content = documented["application/json"]
         check(content["schema"], response.json)
         bad = house.who.get(f"{filled}?limit=0&zzz=1")
         failure = resolved(document, operation["responses"]["default"])

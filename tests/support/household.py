@@ -20,6 +20,7 @@ class Household:
     action_id: UUID
     audit_id: UUID
     items: dict[str, str]
+    export_id: str
 
     @property
     def path_values(self) -> dict[str, str]:
@@ -28,6 +29,7 @@ class Household:
             "action_id": str(self.action_id),
             "audit_id": str(self.audit_id),
             **self.items,
+            "export_id": self.export_id,
             "operation_id": f"operation {self.marker}",
             "resource_type": "contact",
             "resource_id": f"resource/{self.marker}",
@@ -70,7 +72,10 @@ def furnish(world: World) -> Household:
         put_account(
             session, who.tenant_id, "knowledge", provider="local", options={}, credentials=None
         )
-    return Household(who, marker, actions[0].id, audits[0].id, _kept_by_providers(who, marker))
+    items = _kept_by_providers(who, marker)
+    wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
+    export_id = who.post("/api/v1/exports", json=wanted).json["id"]
+    return Household(who, marker, actions[0].id, audits[0].id, items, export_id)
 
 
 def _kept_by_providers(who: Inhabitant, marker: str) -> dict[str, str]:
