@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from ..config import Settings
 from ..domain.archive import Segment, TenantDay
+from ..domain.records import Kind
 from ..store.archives import (
     HotDay,
     HotPartition,
@@ -24,6 +25,7 @@ from ..store.archives import (
     is_unfolded,
     list_archivable,
     list_hot_days,
+    purge_batches,
     register,
     sole_runner,
     verified_days,
@@ -41,6 +43,7 @@ log = get_logger(__name__)
 RUN_S_MAX = 1500.0
 ROUNDS_MAX = 5  # of a partition whose rows change while it is exported
 DROP_TRIES_MAX = 120
+PURGED_MAX = 5000  # batches in one transaction
 DROP_PAUSE_S = 0.25  # while others have their turn at the log
 
 CHANGED = "its rows changed"
@@ -128,7 +131,7 @@ class Archiver:
                 raise
         ARCHIVE_RUNS.labels("done" if report.finished else "unfinished").inc()
         for partition, reason in report.waiting.items():
-            log.warning("partition waits to be archived", partition=partition, reason=reason)
+            log.warning("something waits to be archived", what=partition, reason=reason)
         return report
 
     def _run(self, deadline: float) -> Report:
@@ -143,7 +146,10 @@ class Archiver:
                 report.dropped.append(partition.name)
             else:
                 report.waiting[partition.name] = reason
-        report.late = archive_late(self._database, self._objects, deadline)
+        if report.dropped:
+            self._purge_batches()
+        report.late, waiting = archive_late(self._database, self._objects, deadline)
+        report.waiting |= waiting
         return report
 
     def _archive(self, partition: HotPartition, report: Report, deadline: float) -> str | None:
@@ -197,6 +203,14 @@ class Archiver:
                 with self._database.unrestricted_unsafe() as session:
                     forget_day(session, partition, of)
             sweep(self._database, self._objects, of)
+
+    def _purge_batches(self) -> None:
+        """Delete the batches whose rows are all cold, some at a time."""
+        for kind in Kind:
+            purged = PURGED_MAX
+            while purged == PURGED_MAX:
+                with self._database.unrestricted_unsafe() as session:
+                    purged = purge_batches(session, kind, PURGED_MAX)
 
     def _drop(self, partition: HotPartition, rows: int) -> str | None:
         for _ in range(DROP_TRIES_MAX):

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from ..domain.archive import Segment, TenantDay
 from ..domain.codec import Head
+from ..errors import ArchiveDamaged, ArchiveUnavailable
 from ..store.archives import list_cold, list_hot_partitions
 from ..store.cold import ColdStore
 from ..store.fold import count_records
@@ -33,21 +34,34 @@ log = get_logger(__name__)
 COLD_S_MAX = 60.0  # one query of the archive
 
 
-def archive_late(database: Database, objects: LocalObjects, deadline: float) -> int:
-    """Archive the late records of days that are not hot; returns how many.
+def archive_late(
+    database: Database, objects: LocalObjects, deadline: float
+) -> tuple[int, dict[str, str]]:
+    """Archive the late records of days that are not hot.
 
     Args:
         deadline: by the monotonic clock; after it no further day is begun.
+
+    Returns:
+        How many, and the days that have to wait, each with the reason.
     """
     cold = ColdStore(objects, timeout_s=COLD_S_MAX)
     with database.unrestricted_unsafe() as session:
         hot = {partition.name for partition in list_hot_partitions(session)}
         days = list_late_days(session)
-    archived = 0
+    archived, waiting = 0, {}
     for of in days:
-        if partition_name(of.kind, of.start) not in hot and time.monotonic() < deadline:
+        if partition_name(of.kind, of.start) in hot:
+            continue
+        if time.monotonic() > deadline:
+            waiting[f"late records, {of.prefix}"] = "the time of this run is up"
+            continue
+        try:
             archived += _archive_day(database, objects, cold, of)
-    return archived
+        except (ArchiveUnavailable, ArchiveDamaged) as error:  # the others' days need not wait
+            log.exception("late records wait", day=of.prefix, error=repr(error))
+            waiting[f"late records, {of.prefix}"] = str(error)
+    return archived, waiting
 
 
 def _archive_day(database: Database, objects: LocalObjects, cold: ColdStore, of: TenantDay) -> int:

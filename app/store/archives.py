@@ -46,6 +46,23 @@ _UNFOLDED = text(
     )
     """
 )
+# In the order of seq, never the last of a tenant's log: so a tail can tell whether it lost any.
+_PURGE_BATCHES = text(
+    """
+    WITH bounds AS (
+        SELECT b.tenant_id, c.folded_seq, max(b.seq) AS last,
+               min(b.seq) FILTER (WHERE b.max_created_at >= :edge) AS hot
+        FROM log_batches b JOIN rollup_cursors c ON c.tenant_id = b.tenant_id
+        WHERE b.kind = :kind GROUP BY b.tenant_id, c.folded_seq
+    ), gone AS (
+        SELECT b.tenant_id, b.id FROM bounds JOIN log_batches b ON b.tenant_id = bounds.tenant_id
+        WHERE b.kind = :kind AND b.seq <= bounds.folded_seq AND b.seq < bounds.last
+          AND (bounds.hot IS NULL OR b.seq < bounds.hot)
+        ORDER BY b.tenant_id, b.seq LIMIT :limit
+    )
+    DELETE FROM log_batches b USING gone WHERE b.tenant_id = gone.tenant_id AND b.id = gone.id
+    """
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +221,15 @@ def drop_archived(session: Session, partition: HotPartition) -> list[TenantDay]:
         if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
             raise PartitionBusy from error
         raise
+
+
+def purge_batches(session: Session, kind: Kind, limit: int) -> int:
+    """Delete so many batches, at most, of which no row is hot any more; returns how many."""
+    hot = [one.start for one in list_hot_partitions(session) if one.kind is kind]
+    if not hot:
+        return 0
+    asked = {"kind": kind.value, "edge": min(hot), "limit": limit}
+    return int(session.execute(_PURGE_BATCHES, asked).rowcount)  # type: ignore[attr-defined]
 
 
 def list_cold(

@@ -77,6 +77,24 @@ def test_late_records_of_a_day_that_is_still_hot_wait(archive: Archive) -> None:
     assert waiting(archive, tenant) == 1
 
 
+def test_a_day_that_cannot_be_read_keeps_no_other_waiting(archive: Archive) -> None:
+    """It is said which, and why; the next run has it."""
+    week, tenant, other = unused_week(), archive.settle(), archive.settle()
+    archive.world.put(action(tenant.tenant_id, at=week))
+    archive.run()
+    (path,) = archive.files(tenant.tenant_id)
+    hidden = path.rename(archive.root.parent / "away")
+    assert arrive(
+        archive, action(tenant.tenant_id, at=week), action(other.tenant_id, at=week)
+    ) == Outcome(late=2)
+    report = archive.run()
+    assert (report.late, waiting(archive, tenant), waiting(archive, other)) == (1, 1, 0)
+    (what,) = report.waiting
+    assert str(tenant.tenant_id) in what
+    hidden.rename(path)
+    assert archive.run().late == 1
+
+
 def test_what_postgres_refuses_stays_and_its_neighbours_go(archive: Archive) -> None:
     """A late record is taken in unseen; it is not lost here either."""
     week, tenant = unused_week(), archive.settle()

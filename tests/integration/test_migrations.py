@@ -298,7 +298,7 @@ def test_every_unique_key_starts_with_the_tenant(latest: Migrated) -> None:
 GRANTS = {
     "action_logs": {"web": "SELECT", "maintenance": "SELECT"},
     "audit_logs": {"web": "SELECT", "maintenance": "SELECT"},
-    "log_batches": {"web": "SELECT", "maintenance": "SELECT", "worker": "INSERT SELECT"},
+    "log_batches": {"web": "SELECT", "maintenance": "DELETE SELECT", "worker": "INSERT SELECT"},
     "shipments": {"web": "SELECT", "maintenance": "DELETE SELECT", "worker": "INSERT SELECT"},
     "dead_letters": {"maintenance": "DELETE SELECT", "worker": "DELETE INSERT"},
     "late_records": {"maintenance": "DELETE SELECT", "worker": "INSERT"},
