@@ -14,6 +14,7 @@ from . import (
     crm,
     docs,
     email,
+    exports,
     health,
     helpdesk,
     ingest,
@@ -77,7 +78,7 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest, admin):
+    for module in (actions, audits, operations, stats, analytics, ingest, exports, admin):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)

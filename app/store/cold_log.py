@@ -61,8 +61,26 @@ class ColdLog:
     def search(self, filters: Filters, page: Page) -> list[ListedRow]:
         """The page of the records that match, newest first; filters by content are not for it."""
         listing = _LISTINGS[self.kind]
-        asked = _Conditions(filters, page.after)
         names = [name for name in listing.names if name != "tenant_id"]
+        found = self._newest(names, filters, page)
+        for row in found:
+            row["tenant_id"] = str(self.tenant_id)
+            row["created_at"] = format_time(_moment(row["created_at"]))
+        return listing.rows([[row[name] for name in listing.names] for row in found[page.skip :]])
+
+    def search_in_full(self, filters: Filters, page: Page) -> list[dict[str, Any]]:
+        """The values of the records of a page in full; the page is without skip."""
+        found = self._newest(_DETAILS[self.kind], filters, page)
+        return [
+            {"tenant_id": self.tenant_id, **{name: _value(name, row[name]) for name in row}}
+            for row in found
+        ]
+
+    def _newest(self, names: Sequence[str], filters: Filters, page: Page) -> list[dict[str, Any]]:
+        """The newest records that match past the page's cursor, as many as it needs with its skip;
+        times are microseconds.
+        """
+        asked = _Conditions(filters, page.after)
         shown = ", ".join(map(_shown, names))
         enough = page.skip + page.limit
         statement = (
@@ -77,11 +95,7 @@ class ColdLog:
             del found[enough:]
             if len(found) == enough and _moment(found[-1]["created_at"]) > rest_until:
                 break
-        for row in found:
-            row["tenant_id"] = str(self.tenant_id)
-            row["created_at"] = format_time(_moment(row["created_at"]))
-        values = [[row[name] for name in listing.names] for row in found[page.skip :]]
-        return listing.rows(values)
+        return found
 
     def get(self, record_id: UUID) -> dict[str, Any] | None:
         """The values of one record in full, or None."""

@@ -194,8 +194,12 @@ def test_every_answer_fits_its_documented_schema(
             continue
         filled = path.format(**house.path_values)
         response = house.asker(path).get(filled, query_string=house.needed(path))
+        documented = operation["responses"]["200"]["content"]
+        if "application/json" not in documented:  # a file; of a link, if it is signed
+            assert response.status_code == 400 or response.mimetype in documented, path
+            continue
         assert response.json is not None, path
-        content = operation["responses"]["200"]["content"]["application/json"]
+        content = documented["application/json"]
         check(content["schema"], response.json)
         bad = house.asker(path).get(f"{filled}?limit=0&zzz=1")
         failure = resolved(document, operation["responses"]["400"])
