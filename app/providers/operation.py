@@ -14,7 +14,7 @@ from uuid import UUID
 
 from ..capture import log_action
 from ..domain.records import ActionStatus
-from ..errors import ProviderCode, ProviderError, ProviderNonsense
+from ..errors import ProviderCode, ProviderError, ProviderNonsense, ServerAway
 from ..telemetry import PROVIDER_ATTEMPTS, get_logger
 from .messages import Request, Response, Transport
 from .policy import Breaker, Policy, refusal_of_status
@@ -154,7 +154,9 @@ class Operation:
             self._calls.append(attempt)
             raise
         attempt.elapsed_ms = (line.clock() - started) * 1000
-        if line.breaker.note(key, attempt.error):
+        if isinstance(attempt.error, ServerAway):
+            line.breaker.pass_over(key)
+        elif line.breaker.note(key, attempt.error):
             log.warning("provider left alone", provider=line.provider, tenant=str(self.tenant_id))
         outcome = attempt.error.code.value if attempt.error else "success"
         PROVIDER_ATTEMPTS.labels(line.provider, outcome).inc()
