@@ -37,6 +37,9 @@ class InvalidSetting(ValueError):
         super().__init__(f"{name}={shown!r} is not valid: {rule}")
 
 
+RECORD_BYTES_MAX = 256 * KIB
+
+
 def _setting(
     name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
 ) -> Any:
@@ -212,6 +215,13 @@ class Settings:
         "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
         whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
     )
+    record_bytes_max: int = _setting(
+        "OPSLEDGER_RECORD_BYTES_MAX",
+        RECORD_BYTES_MAX,
+        "bytes",
+        "Of a whole record, as the spool writes it; past it its largest JSON fields are cut.",
+        whole(192 * KIB, 3 * MIB),  # room for texts and marks; a frame of the spool is 4 MiB
+    )
     hot_days: int = _setting(
         "OPSLEDGER_HOT_DAYS",
         90,
@@ -225,6 +235,15 @@ class Settings:
         "secret",
         "Makes record ids of external ids: at least 32 characters, the same on all hosts, never"
         " changed. Empty: ingest refuses external ids.",
+        secret,
+    )
+    redaction_key: str = _setting(
+        "OPSLEDGER_REDACTION_KEY",
+        "",
+        "secret",
+        "Lets tenants have redaction policies and makes their keyed hashes: at least 32"
+        " characters, the same on all hosts; what another key hashed no longer matches. Empty: no"
+        " policies.",
         secret,
     )
     query_timeout_s: float = _setting(
@@ -406,6 +425,11 @@ class Settings:
     def spool_dir(self) -> Path:
         """The folder of this host's spool."""
         return self.data_dir / "spool"
+
+    @property
+    def policies_path(self) -> Path:
+        """The file of what this host knows of the tenants' redaction policies."""
+        return self.data_dir / "policies.json"
 
     def url_of(self, role: str) -> str:
         """The database URL of a role: web, worker, maintenance or owner."""

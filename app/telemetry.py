@@ -5,9 +5,13 @@ Nothing else configures logging or creates a metric, so that names stay in one p
 
 import logging
 import sys
+from collections.abc import MutableMapping
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
+
+from .domain.secret_values import masked
 
 LOGGER = "opsledger"
 
@@ -69,6 +73,16 @@ def configure_logging(level: str) -> None:
     logging.getLogger(LOGGER).setLevel(level.upper())
 
 
+def _mask_secrets(
+    _: logging.Logger, __: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Take secrets out of a line's texts, those of exceptions included."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = masked(value)
+    return event
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module, named after it; each line is one JSON object."""
     module = name.partition(".")[2] or name
@@ -80,6 +94,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _mask_secrets,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,

@@ -2,7 +2,6 @@
 
 import http
 import math
-from dataclasses import asdict
 from typing import Any
 
 import flask
@@ -10,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import errors
 from ..capture.hooks import request_id
+from ..domain.secret_values import masked
 from ..telemetry import get_logger
 from .paging import next_link
 
@@ -56,11 +56,13 @@ def problem(
         "type": f"urn:opsledger:problem:{kind}",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": masked(detail),
         "request_id": request_id(),
     }
     if fields:
-        body["errors"] = [asdict(field) for field in fields]
+        body["errors"] = [
+            {"field": masked(field.field), "detail": masked(field.detail)} for field in fields
+        ]
     body |= more or {}
     response = flask.jsonify(body)
     response.status_code = status

@@ -16,6 +16,7 @@ from uuid_utils import uuid4  # without a system call, and so without losing the
 
 from ..domain.context import RequestContext, is_sane_request_id
 from ..domain.records import IDENTIFIER_CHARS_MAX, TEXT_CHARS_MAX
+from ..domain.secret_values import masked
 from ..telemetry import get_logger
 from .recorder import EXTENSION, PENDING, Recorder
 
@@ -126,7 +127,7 @@ def _context(trusted_proxies: int, http_status: int | None) -> RequestContext:
     return RequestContext(
         request_id=request_id(),
         method=request.method,
-        route=str(request.url_rule or _storable(request.path, TEXT_CHARS_MAX)),
+        route=str(request.url_rule or masked(_storable(request.path, TEXT_CHARS_MAX) or "")),
         ip_address=client_ip(trusted_proxies),
         user_agent=request.environ.get("HTTP_USER_AGENT"),
         user_id=_storable(_told(values.user_id), IDENTIFIER_CHARS_MAX),

@@ -7,7 +7,10 @@ from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
 from .providers import providers
+from .redaction import redaction
 from .rollups import rollups
+
+tenants.add_command(redaction)
 
 
 def register_commands(app: flask.Flask) -> None:

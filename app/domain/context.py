@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from .records import IP_CHARS_MAX, TEXT_CHARS_MAX, AuditRecord, Record
+from .secret_values import IDENTIFIER_RULES, masked
 
 REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
@@ -41,8 +42,8 @@ class RequestContext:
 
 
 def is_sane_request_id(value: str) -> bool:
-    """Whether a caller's X-Request-ID may be taken over: 1 to 128 visible, harmless characters."""
-    return REQUEST_ID_FORM.fullmatch(value) is not None
+    """Whether a caller's X-Request-ID may be taken over: 1 to 128 sane characters, no secret."""
+    return REQUEST_ID_FORM.fullmatch(value) is not None and masked(value, IDENTIFIER_RULES) == value
 
 
 def completed(record: Record, context: RequestContext) -> Record:
@@ -54,6 +55,6 @@ def completed(record: Record, context: RequestContext) -> Record:
             record,
             user_id=record.user_id or context.user_id,
             ip_address=record.ip_address or (context.ip_address or "")[:IP_CHARS_MAX] or None,
-            user_agent=record.user_agent or (agent[:TEXT_CHARS_MAX] if agent else None),
+            user_agent=record.user_agent or (masked(agent[:TEXT_CHARS_MAX]) if agent else None),
         )
     return record

@@ -11,7 +11,7 @@ from ..domain.resources import Document
 from .models import DocumentRow, DocumentVersionRow
 
 PROVIDER = "local"
-LANGUAGE = "english"  # of the index, 0020_documents
+LANGUAGE = "english"  # of the index, 0021_documents
 HEADLINE = "StartSel=**,StopSel=**,MaxFragments=2,MaxWords=30,MinWords=10"
 RANK_BY_LENGTH = (
     1  # a long document holds more words of any kind: its rank is divided by log(length)

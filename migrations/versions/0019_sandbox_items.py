@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0018_sandbox_items"
-down_revision = "0017_log_rows_are_final"
+revision = "0019_sandbox_items"
+down_revision = "0018_redaction_policies"
 branch_labels = None
 depends_on = None
 

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0019_provider_accounts"
-down_revision = "0018_sandbox_items"
+revision = "0020_provider_accounts"
+down_revision = "0019_sandbox_items"
 branch_labels = None
 depends_on = None
 

@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0020_documents"
-down_revision = "0019_provider_accounts"
+revision = "0021_documents"
+down_revision = "0020_provider_accounts"
 branch_labels = None
 depends_on = None
 
