@@ -26,7 +26,8 @@ class Request:
         sent: the body as a value, for the record; if it is JSON it is told from the body.
         named: what the path names, for the record.
         repeatable: whether sending it again does nothing more, also when the first one was done.
-        empty: whether an answer without JSON is as good as any.
+        empty: whether an answer without a body is as good as any.
+        raw: whether the answer is something else than JSON.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Request:
     named: Mapping[str, Any] = field(default_factory=dict)
     repeatable: bool = False
     empty: bool = False
+    raw: bool = False
 
     @property
     def full_url(self) -> str:

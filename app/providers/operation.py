@@ -132,6 +132,14 @@ class Operation:
         assert attempt.response is not None  # noqa: S101 # an attempt has one or an error
         return attempt.response
 
+    def fetch(self, request: Request) -> Response:
+        """Ask for what a call needs, such as a token: once, and not an attempt of the operation.
+
+        Raises:
+            ProviderError: there was no answer.
+        """
+        return self._line.transport.send(request, timeout_s=self._line.timeout_s)
+
     def _try(self, request: Request, number: int) -> _Attempt:
         line = self._line
         attempt = _Attempt(request=request, number=number)
@@ -172,7 +180,7 @@ class Operation:
                 return refusal_of_status(response.status, detail, retry_after=retry_after)
         if response.status >= 300:
             return ProviderNonsense(f"The provider answered with status {response.status}")
-        bare = request.empty and not response.body
+        bare = request.raw or (request.empty and not response.body)
         if not bare and not isinstance(response.json(), dict | list):
             return ProviderNonsense()
         return None
