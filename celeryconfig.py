@@ -6,6 +6,7 @@ from app.broker import HEALTH_CHECK_S, broker_of
 from app.config import load_settings
 from app.rabbitmq import SHIPMENT_SERIALIZER
 from app.worker import (
+    ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
@@ -43,6 +44,7 @@ task_routes = {
     PARTITIONS_TASK: {"queue": MAINTENANCE_QUEUE},
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
+    ARCHIVE_TASK: {"queue": MAINTENANCE_QUEUE},
     DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
 }

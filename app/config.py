@@ -226,8 +226,15 @@ class Settings:
         "OPSLEDGER_HOT_DAYS",
         90,
         "days",
-        "Age past which an arriving record is set aside in late_records; its week may be archived.",
+        "How long records stay in Postgres. A week that is older is archived; a record that arrives"
+        " when it is older is set aside in late_records. The same on all hosts.",
         whole(1),
+    )
+    archive_url: str = _setting(
+        "OPSLEDGER_ARCHIVE_URL",
+        "",
+        "folder",
+        "Where the archive is, as all hosts see it: a folder. Empty: archive, in the data folder.",
     )
     external_id_key: str = _setting(
         "OPSLEDGER_EXTERNAL_ID_KEY",
@@ -420,6 +427,11 @@ class Settings:
         "Allows `flask demo`, whose key is public; `make run` alone sets it.",
         boolean,
     )
+
+    @property
+    def archive_dir(self) -> Path:
+        """The folder of the archive."""
+        return Path(self.archive_url) if self.archive_url else self.data_dir / "archive"
 
     @property
     def spool_dir(self) -> Path:

@@ -25,6 +25,10 @@ METRICS: dict[str, str] = {
     " late.",
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
+    "opsledger_cold_reads_total": "Queries of the archive's files, by outcome: done, failed.",
+    "opsledger_archived_total": "Records whose partition was dropped, since the archive has them.",
+    "opsledger_archive_runs_total": "Runs of the archive, by outcome: done, unfinished (the next"
+    " goes on), failed (nothing was dropped for it). Alert on failed.",
     "opsledger_read_fallbacks_total": "Queries that the primary answered, as the replica of"
     " DATABASE_READ_URL was away.",
     "opsledger_dead_letters": "Dead letters that wait to be retried or dropped, as of the last"
@@ -58,6 +62,9 @@ BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_a
 PROVIDER_ATTEMPTS = _counter("opsledger_provider_attempts_total", "provider", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
+COLD_READS = _counter("opsledger_cold_reads_total", "outcome")
+ARCHIVED = _counter("opsledger_archived_total")
+ARCHIVE_RUNS = _counter("opsledger_archive_runs_total", "outcome")
 FOLDED = _counter("opsledger_folded_total")
 PERSIST_SECONDS = Histogram("opsledger_persist_seconds", METRICS["opsledger_persist_seconds"])
 

@@ -22,6 +22,7 @@ PARTITIONS_TASK = "opsledger.ensure_partitions"
 PRUNE_TASK = "opsledger.prune_shipments"
 FOLD_TASK = "opsledger.fold_summaries"
 DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
+ARCHIVE_TASK = "opsledger.archive"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 
 # How often beat asks for each, in seconds; the heartbeat's period is a setting.
@@ -30,6 +31,7 @@ PERIODS_S = {
     PRUNE_TASK: 3600.0,
     DEAD_LETTERS_TASK: 60.0,
     FOLD_TASK: 1.0,
+    ARCHIVE_TASK: 3600.0,
 }
 
 EPOCH_KEY = "opsledger:epoch"

@@ -14,6 +14,7 @@ from ..config import Settings
 from ..errors import Unauthenticated
 from ..providers import Providers
 from ..store.action_types import list_action_types
+from ..store.cold import ColdStore
 from ..store.replica import ReadDatabase
 from ..store.session import Database
 
@@ -25,11 +26,17 @@ class Service:
     """The collaborators of the views."""
 
     def __init__(
-        self, settings: Settings, database: Database, reads: ReadDatabase, providers: Providers
+        self,
+        settings: Settings,
+        database: Database,
+        reads: ReadDatabase,
+        cold: ColdStore,
+        providers: Providers,
     ) -> None:
         self.settings = settings
         self.database = database
         self.reads = reads
+        self.cold = cold
         self.providers = providers
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)

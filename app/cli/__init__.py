@@ -3,6 +3,7 @@
 import flask
 
 from .access import action_types, keys, tenants
+from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
@@ -21,6 +22,7 @@ def register_commands(app: flask.Flask) -> None:
         action_types,
         providers,
         partitions,
+        archive,
         spool,
         dead_letters,
         rollups,

@@ -3,6 +3,7 @@
 Functions here never commit; who opens a transaction ends it.
 """
 
+from . import adapter_models as adapter_models  # its tables join the metadata
 from .models import Base
 
 __all__ = ["METADATA"]

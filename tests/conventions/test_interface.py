@@ -28,16 +28,22 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_capture_does_not_load_what_only_queries_need() -> None:
     """A host application that records pays for recording alone, in memory and in time to start."""
     looked = "import sys; from app import Opsledger, log_action, ActionLogger, AuditService;"
-    looked += " print(*{'numpy', 'flask_smorest', 'alembic', 'requests', 'httpx'}"
+    looked += " print(*{'numpy', 'flask_smorest', 'alembic', 'requests', 'httpx', 'duckdb'}"
     looked += " & sys.modules.keys())"
     argv = [sys.executable, "-c", looked]
     assert subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout.strip() == b""
 
 
-def test_the_service_loads_no_client_of_a_provider_before_a_tenant_needs_it() -> None:
-    """They take seconds and tens of megabytes."""
-    looked = "import sys, wsgi; print(*{'hubspot', 'googleapiclient', 'google.oauth2'}"
-    looked += " & sys.modules.keys())"
+LOADED_LATE = {
+    "app.factory": ("pyarrow", "duckdb", "hubspot", "googleapiclient", "google.oauth2"),
+    "tasks.maintenance": ("pyarrow", "duckdb"),
+}
+
+
+@pytest.mark.parametrize("process", LOADED_LATE)
+def test_no_process_loads_what_few_need_before_it_does(process: str) -> None:
+    """What reads and writes the archive, and the clients of providers: each tens of megabytes."""
+    looked = f"import sys, {process}; print(*{set(LOADED_LATE[process])} & sys.modules.keys())"
     argv = [sys.executable, "-c", looked]
     assert subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout.strip() == b""
 
