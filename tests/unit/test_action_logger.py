@@ -12,7 +12,7 @@ from app.capture import ActionLogger, Recorder, log_action
 from app.capture import recorder as module
 from app.capture.recorder import current_recorder, set_process_recorder
 from app.domain.records import ActionRecord, ActionStatus, Record
-from app.errors import InvalidRecord, ProviderError, ProviderTimeout
+from app.errors import InvalidRecord, ProviderCode, ProviderError, ProviderTimeout
 from tests.support.samples import TENANT, action_values, metric, open_spool, recover_records
 
 
