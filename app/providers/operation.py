@@ -67,7 +67,7 @@ class _Attempt:
         """What is on record of the exchange itself."""
         told: dict[str, Any] = {
             "method": self.request.method,
-            "url": self.request.shown_url,
+            "url": self.request.url,
             "attempt": self.number,
             "request_bytes": len(self.request.body or b""),
         }
