@@ -269,6 +269,14 @@ class Settings(AdapterSettings):
         "Longest statement of the query API; a longer one is ended and answered with 503.",
         seconds,
     )
+    rollup_cache_bytes: int = _setting(
+        "OPSLEDGER_ROLLUP_CACHE_BYTES",
+        128 * MIB,
+        "bytes",
+        "What a web process remembers of rollups, for all tenants; of one with millions of records"
+        " some 10 MB. 0: nothing, and filtered lists and statistics take some times as long.",
+        whole(0),
+    )
     search_budget_s: float = _setting(
         "OPSLEDGER_SEARCH_BUDGET_S",
         1.0,

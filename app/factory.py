@@ -80,7 +80,11 @@ def _connect(app: flask.Flask, settings: Settings) -> Database:
             roles=settings.roles_without_url,
         )
     with app.app_context():
-        return Database(bound.engine, statement_timeout_s=settings.query_timeout_s)
+        return Database(
+            bound.engine,
+            statement_timeout_s=settings.query_timeout_s,
+            rollup_cache_bytes=settings.rollup_cache_bytes,
+        )
 
 
 def _open_limiter(settings: Settings) -> Limiter:
@@ -104,6 +108,7 @@ def _connect_replica(settings: Settings) -> Database | None:
         settings.read_database_url,
         statement_timeout_s=settings.query_timeout_s,
         connect_timeout_s=REPLICA_CONNECT_TIMEOUT_S,
+        rollup_cache_bytes=settings.rollup_cache_bytes,
     )
 
 
