@@ -18,7 +18,7 @@ from .messages import Request, Response
 from .operation import Operation
 from .policy import refusal_of_status
 
-TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 # an address
+OAUTH_URL = "https://oauth2.googleapis.com/token"
 LIMITS = {"rateLimitExceeded", "userRateLimitExceeded", "quotaExceeded", "dailyLimitExceeded"}
 LOGINS_REMEMBERED = 10_000
 LOGINS_S = 3600.0  # as long as Google's access tokens last
@@ -202,7 +202,7 @@ def _login(account: Account, scopes: list[str]) -> Any:
     return credentials.Credentials(
         None,
         refresh_token=given["refresh_token"],
-        token_uri=options.get("token_url", TOKEN_URL),
+        token_uri=options.get("token_url", OAUTH_URL),
         client_id=given["client_id"],
         client_secret=given["client_secret"],
     )

@@ -21,7 +21,7 @@ from app.providers import google
 from app.providers.catalogue import KINDS, kinds_of
 from app.providers.protocols import CAPABILITIES, Capability
 from app.providers.vault import new_key
-from app.store.provider_accounts import put_account
+from app.store.provider_accounts import delete_account, put_account
 from app.store.session import Database
 from tests.support import fake_google, fake_hubspot, fake_zendesk
 from tests.support.adapter import Direct
@@ -157,6 +157,8 @@ def desk(request: pytest.FixtureRequest, world: World) -> Iterator[Desk]:
         )
         call = Direct(providers, Capability(name), action_type)
         yield Desk(name, provider, call, tenant, fake, world)
+        with world.maintenance.unrestricted_unsafe() as session:
+            delete_account(session, tenant, name)
         if fake is not None:
             assert fake.mistakes == []
 
