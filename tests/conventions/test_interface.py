@@ -10,7 +10,8 @@ import pytest
 import app
 
 ROOT = Path(__file__).parents[2]
-OF_THE_SERVER = {"gunicorn", "python-dotenv"}  # what runs the service, not what it imports
+# What runs the service, not what it imports.
+OF_THE_SERVER = {"gevent", "gunicorn", "python-dotenv"}
 
 
 @pytest.mark.parametrize("name", app.__all__)
