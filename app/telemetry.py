@@ -27,6 +27,7 @@ METRICS: dict[str, str] = {
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
     "opsledger_cold_reads_total": "Queries of the archive's files, by outcome: done, failed.",
+    "opsledger_exports_total": "Exports that were made, by outcome: ready, failed.",
     "opsledger_archived_total": "Records whose partition was dropped, since the archive has them.",
     "opsledger_archive_runs_total": "Runs of the archive, by outcome: done, unfinished (the next"
     " goes on), failed (nothing was dropped for it). Alert on failed.",
@@ -70,6 +71,7 @@ PROVIDER_ATTEMPTS = _counter("opsledger_provider_attempts_total", "provider", "o
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
 COLD_READS = _counter("opsledger_cold_reads_total", "outcome")
+EXPORTS = _counter("opsledger_exports_total", "outcome")
 ARCHIVED = _counter("opsledger_archived_total")
 ARCHIVE_RUNS = _counter("opsledger_archive_runs_total", "outcome")
 FOLDED = _counter("opsledger_folded_total")

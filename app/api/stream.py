@@ -52,9 +52,7 @@ _shared: TTLCache[tuple[Any, ...], tuple[bytes, str, bool]] = TTLCache(SHARED_MA
 @blueprint.route("/logs/stream")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(StreamQuery, location="query")
-@blueprint.response(
-    200, {"type": "string"}, content_type="text/event-stream", description="Events, one by one."
-)
+@blueprint.response(200, {"type": "string"}, content_type="text/event-stream")
 def stream_log(query: dict[str, Any]) -> flask.Response:
     """Follow a log: server-sent events, each an array of records as the lists show them.
 

@@ -10,14 +10,11 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 from ..auth import has_scope, lacking
-from ..domain.access import Scope
+from ..domain.access import FREE_FORM, WITHHELD, Scope
 from ..domain.filters import Filters
 from ..domain.logs import ActionLog, AuditLog
 from ..store.listing import ListedRow
 from .service import current_service
-
-FREE_FORM = frozenset({"request_payload", "response_data", "changes", "metadata"})
-MARK = {"withheld": Scope.LOGS_READ_PAYLOADS.value}
 
 Log = TypeVar("Log")
 Detail = TypeVar("Detail", ActionLog, AuditLog)
@@ -63,9 +60,9 @@ def refuse_search(filters: Filters) -> None:
 
 def _withheld(log: Log) -> Log:
     if isinstance(log, ListedRow):
-        return cast("Log", ListedRow({**log, **dict.fromkeys(FREE_FORM & log.keys(), MARK)}))
+        return cast("Log", ListedRow({**log, **dict.fromkeys(FREE_FORM & log.keys(), WITHHELD)}))
     kind: Any = type(log)
-    return cast("Log", replace(cast("Any", log), **dict.fromkeys(_free_form(kind), MARK)))
+    return cast("Log", replace(cast("Any", log), **dict.fromkeys(_free_form(kind), WITHHELD)))
 
 
 def _shows_free_form(log: Any) -> bool:
