@@ -61,7 +61,7 @@ def run(smoke: bool) -> dict[str, float]:
     rounds, seconds, operations = (1, 1.0, 100) if smoke else (7, 5.0, 1000)
     with servers() as bench, provider(json.dumps(CONTACT).encode(), delay_s=DELAY_S) as url:
         bench.env["OPSLEDGER_CREDENTIAL_KEYS"] = new_key()
-        bench.env["OPSLEDGER_PROVIDER_NETWORKS"] = "127.0.0.1/32"
+        bench.env["OPSLEDGER_PRIVATE_DESTINATIONS"] = "127.0.0.1/32"
         bench.env["OPSLEDGER_PROVIDER_TIMEOUT_S"] = "0.2"
         bench.env["OPSLEDGER_PROVIDER_BACKOFF_S"] = "0.01"
         with Product(bench.env, bench.folder, ("web", "worker")) as product:

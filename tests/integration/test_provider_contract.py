@@ -119,7 +119,7 @@ def world(
         data_dir=tmp_path_factory.mktemp("contract"),
         flush_interval_ms=5,
         flush_pause_ms=5,
-        provider_networks="127.0.0.1/32",
+        private_destinations=("127.0.0.1/32",),
         provider_backoff_s=0.001,
         provider_attempts_max=2,
         provider_failures_max=1_000,
