@@ -16,7 +16,9 @@ from .setting_types import (
     REDIS_SCHEMES,
     boolean,
     level,
+    networks,
     one_of,
+    origins,
     read_broker_url,
     seconds,
     seconds_or_none,
@@ -308,6 +310,21 @@ class Settings(AdapterSettings):
         "proxies",
         "How many proxies in front may be believed about X-Forwarded-For, -Proto and -Host.",
         whole(0),
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "OPSLEDGER_CORS_ORIGINS",
+        (),
+        "origins",
+        "Pages that may use the API with a key of theirs: https://a.example,… Empty: none.",
+        origins,
+    )
+    private_destinations: tuple[str, ...] = _setting(
+        "OPSLEDGER_PRIVATE_DESTINATIONS",
+        (),
+        "networks",
+        "Networks, as 10.1.0.0/16, that tenants may make us call (providers, for one) although they"
+        " are not public, also by plain HTTP. Empty: none, so that our own hosts are out of reach.",
+        networks,
     )
     key_cache_s: float = _setting(
         "OPSLEDGER_KEY_CACHE_S",

@@ -44,7 +44,8 @@ METRICS: dict[str, str] = {
     "opsledger_provider_attempts_total": "Calls to providers, by provider and outcome: success, a"
     " code of the errors, or refused (the provider is left alone for now).",
     "opsledger_limited_total": "Requests refused with 429, by quota.",
-    "opsledger_refused_total": "API keys refused, by reason: unknown, expired, revoked, network.",
+    "opsledger_refused_total": "Requests of keys refused, by reason: unknown, expired, revoked,"
+    " network, inactive, scope, quota.",
     "opsledger_quarantined_total": "Damaged places in spool files, whose bytes were set aside.",
 }
 

@@ -7,6 +7,7 @@ from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import (
     actions,
+    admin,
     analytics,
     audits,
     calendar,
@@ -22,7 +23,7 @@ from . import (
     stats,
 )
 from .adapter import name_operation
-from .hardening import harden
+from .hardening import harden, share
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
@@ -58,6 +59,7 @@ class ProblemApi(Api):  # type: ignore[misc]
     """flask-smorest's Api with our errors in its document, and without its error handler."""
 
     ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each route declares its own, by status
 
     def _register_error_handlers(self) -> None:
         """Ours are registered for the whole app."""
@@ -76,7 +78,7 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest, exports):
+    for module in (actions, audits, operations, stats, analytics, ingest, exports, admin):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
@@ -90,4 +92,6 @@ def register_api(app: flask.Flask, service: Service) -> None:
         response.headers[REQUEST_ID_HEADER] = request_id()
         response.headers.update(quota_headers())
         harden(response)
+        if flask.request.path.startswith(f"{BASE}/"):  # also where no route is
+            share(response, service.settings.cors_origins)
         return response

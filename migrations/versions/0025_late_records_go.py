@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0024_late_records_go"
-down_revision = "0023_exports"
+revision = "0025_late_records_go"
+down_revision = "0024_exports"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ learns nothing.
 
 from alembic import op
 
-revision = "0023_exports"
-down_revision = "0022_archives"
+revision = "0024_exports"
+down_revision = "0023_api_key_holder"
 branch_labels = None
 depends_on = None
 

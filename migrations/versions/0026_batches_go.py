@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0025_batches_go"
-down_revision = "0024_late_records_go"
+revision = "0026_batches_go"
+down_revision = "0025_late_records_go"
 branch_labels = None
 depends_on = None
 
