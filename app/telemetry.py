@@ -39,6 +39,7 @@ METRICS: dict[str, str] = {
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
     " /health/ready. Alert past a minute.",
+    "opsledger_news_total": "Commits that streams were told of, by outcome: told, failed.",
     "opsledger_sign_ins_total": "Attempts to sign in to the dashboard, by outcome: done, refused,"
     " limited.",
     "opsledger_provider_attempts_total": "Calls to providers, by provider and outcome: success, a"
@@ -64,6 +65,7 @@ PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
 DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
+NEWS = _counter("opsledger_news_total", "outcome")
 SIGN_INS = _counter("opsledger_sign_ins_total", "outcome")
 PROVIDER_ATTEMPTS = _counter("opsledger_provider_attempts_total", "provider", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")

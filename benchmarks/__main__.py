@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from . import (
+    adapter,
     archive,
     backlog,
     capture,
@@ -26,6 +27,7 @@ from . import (
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "adapter": adapter.run,
     "archive": archive.run,
     "backlog": backlog.run,
     "capture": capture.run,

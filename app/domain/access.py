@@ -20,16 +20,16 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-# What a key without the scope is shown of a log instead of what is free-form in it.
-FREE_FORM = frozenset({"request_payload", "response_data", "changes", "metadata"})
-WITHHELD = {"withheld": Scope.LOGS_READ_PAYLOADS.value}
-
-
 class Holder(StrEnum):
     """Who holds an API key: a person, who reads, or a machine, which processes."""
 
     HUMAN = "human"
     MACHINE = "machine"
+
+
+# What a key without the scope is shown of a log instead of what is free-form in it.
+FREE_FORM = frozenset({"request_payload", "response_data", "changes", "metadata"})
+WITHHELD = {"withheld": Scope.LOGS_READ_PAYLOADS.value}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

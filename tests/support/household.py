@@ -91,8 +91,7 @@ def furnish(world: World) -> Household:
     items = _kept_by_providers(who, marker)
     wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
-    named = (actions[0].id, audits[0].id, items, key.id, export_id)
-    return Household(who, operator, marker, *named)
+    return Household(who, operator, marker, actions[0].id, audits[0].id, items, key.id, export_id)
 
 
 def _kept_by_providers(who: Inhabitant, marker: str) -> dict[str, str]:
