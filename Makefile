@@ -53,6 +53,7 @@ lock: ## pin the requirements anew, with hashes (needs uv)
 	@command -v uv >/dev/null || { echo "make lock needs uv on the PATH: pip install uv." >&2; exit 1; }
 	$(LOCK) -o requirements.txt requirements/runtime.in
 	$(LOCK) -o requirements/embedded.txt requirements/embedded.in
+	$(LOCK) -o requirements/providers.txt requirements/providers.in
 	$(LOCK) -o requirements/dev.txt requirements/dev.in
 	$(LOCK) -o requirements/bench.txt requirements/bench.in
 
@@ -62,9 +63,9 @@ clean: ## remove the virtual environment and all caches (the data in .data stay)
 
 # What is installed is noted by empty files, so that pip runs only after a requirement changed.
 
-$(VENV)/.installed-run: requirements.txt requirements/embedded.txt $(VENV)/.made
+$(VENV)/.installed-run: requirements.txt requirements/embedded.txt requirements/providers.txt $(VENV)/.made
 	@echo "installing pinned packages (about 30 s, first time only)"
-	@$(PIP) -r requirements.txt -r requirements/embedded.txt
+	@$(PIP) -r requirements.txt -r requirements/embedded.txt -r requirements/providers.txt
 	@touch $@
 
 $(VENV)/.installed-dev: requirements/dev.txt $(VENV)/.installed-run

@@ -8,6 +8,7 @@ from app.rabbitmq import SHIPMENT_SERIALIZER
 from app.worker import (
     ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
+    EXPORT_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
     MAINTENANCE_QUEUE,
@@ -45,6 +46,7 @@ task_routes = {
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
     ARCHIVE_TASK: {"queue": MAINTENANCE_QUEUE},
+    EXPORT_TASK: {"queue": MAINTENANCE_QUEUE},
     DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
 }

@@ -118,6 +118,19 @@ class Authenticator:
             raise KeyRefused(reason, principal)
         return principal
 
+    def recheck(self, digest: bytes, age_s: float) -> None:
+        """Make sure that a key is good still, as the database said at most so many seconds ago.
+
+        Raises:
+            KeyRefused: it may no longer be used.
+            StoreUnavailable: the database is away.
+        """
+        with self._lock:
+            known = self._known.get(digest)
+        if known is None or known.fresh_until - self._remember_s + age_s < time.monotonic():
+            self._look_up(digest)
+        self.principal_of(digest)
+
     def _find(self, digest: bytes) -> Principal | None:
         """Who the key speaks for, or spoke for before it ended; None if there is no such key."""
         with self._lock:
@@ -264,6 +277,12 @@ def _admitted(door: Door) -> Principal:
         door.refused("network", principal, address, "")
         raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
     return principal
+
+
+def key_digest() -> bytes:
+    """The digest of the key that the current request came with."""
+    digest: bytes | None = flask.request.environ.get(KEY_DIGEST)
+    return digest or hash_secret(flask.request.headers.get(API_KEY_HEADER, ""))
 
 
 def _identified(authenticator: Authenticator) -> Principal:

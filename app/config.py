@@ -396,6 +396,11 @@ class Settings(AdapterSettings):
         return Path(self.archive_url) if self.archive_url else self.data_dir / "archive"
 
     @property
+    def exports_dir(self) -> Path:
+        """The folder of finished exports, which all hosts see as they see the archive."""
+        return self.archive_dir / "exports"
+
+    @property
     def spool_dir(self) -> Path:
         """The folder of this host's spool."""
         return self.data_dir / "spool"

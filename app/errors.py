@@ -211,6 +211,13 @@ class ProviderAway(ProviderError):
         )
 
 
+class ServerAway(ProviderAway):
+    """The server of a provider inside this process cannot be reached.
+
+    It is our own store that is away, so that a provider is not to be left alone for it.
+    """
+
+
 class ProviderNonsense(ProviderError):
     """The provider answered something that is no answer to what it was asked."""
 

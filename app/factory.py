@@ -13,6 +13,7 @@ from .api import register_api
 from .api.readings import Readings
 from .api.refusals import Refusals
 from .api.service import Service
+from .api.stream import NEWS
 from .auth import DOOR, Authenticator, Door, current_principal
 from .broker import broker_of
 from .capture import AuditService
@@ -21,6 +22,7 @@ from .cli import register_commands
 from .config import Settings, load_settings
 from .domain.quota import Quota
 from .extension import Opsledger
+from .pipeline.commits import News
 from .pipeline.limits import Limiter, counting_in
 from .providers import EXTENSION, Providers
 from .store import METADATA
@@ -77,6 +79,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         refused=refusals.note,
         judge=lambda principal, writes: limiter.judge(principal, writes=writes),
     )
+    app.extensions[NEWS] = News(broker_of(settings))
     register_api(app, service)
     register_ui(app, settings)
     register_commands(app)

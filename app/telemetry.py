@@ -27,6 +27,7 @@ METRICS: dict[str, str] = {
     "opsledger_persist_seconds": "Time a worker took to commit one shipment.",
     "opsledger_folded_total": "Batches whose summaries were added to the rollups.",
     "opsledger_cold_reads_total": "Queries of the archive's files, by outcome: done, failed.",
+    "opsledger_exports_total": "Exports that were made, by outcome: ready, failed.",
     "opsledger_archived_total": "Records whose partition was dropped, since the archive has them.",
     "opsledger_archive_runs_total": "Runs of the archive, by outcome: done, unfinished (the next"
     " goes on), failed (nothing was dropped for it). Alert on failed.",
@@ -38,6 +39,7 @@ METRICS: dict[str, str] = {
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
     " /health/ready. Alert past a minute.",
+    "opsledger_news_total": "Commits that streams were told of, by outcome: told, failed.",
     "opsledger_sign_ins_total": "Attempts to sign in to the dashboard, by outcome: done, refused,"
     " limited.",
     "opsledger_provider_attempts_total": "Calls to providers, by provider and outcome: success, a"
@@ -63,11 +65,13 @@ PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
 DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
+NEWS = _counter("opsledger_news_total", "outcome")
 SIGN_INS = _counter("opsledger_sign_ins_total", "outcome")
 PROVIDER_ATTEMPTS = _counter("opsledger_provider_attempts_total", "provider", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
 COLD_READS = _counter("opsledger_cold_reads_total", "outcome")
+EXPORTS = _counter("opsledger_exports_total", "outcome")
 ARCHIVED = _counter("opsledger_archived_total")
 ARCHIVE_RUNS = _counter("opsledger_archive_runs_total", "outcome")
 FOLDED = _counter("opsledger_folded_total")

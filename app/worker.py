@@ -23,6 +23,7 @@ PRUNE_TASK = "opsledger.prune_shipments"
 FOLD_TASK = "opsledger.fold_summaries"
 DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 ARCHIVE_TASK = "opsledger.archive"
+EXPORT_TASK = "opsledger.export"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 
 # How often beat asks for each, in seconds; the heartbeat's period is a setting.
@@ -32,6 +33,7 @@ PERIODS_S = {
     DEAD_LETTERS_TASK: 60.0,
     FOLD_TASK: 1.0,
     ARCHIVE_TASK: 3600.0,
+    EXPORT_TASK: 2.0,
 }
 
 EPOCH_KEY = "opsledger:epoch"

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from . import (
+    adapter,
+    archive,
     backlog,
     capture,
     delay,
@@ -25,6 +27,8 @@ from . import (
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "adapter": adapter.run,
+    "archive": archive.run,
     "backlog": backlog.run,
     "capture": capture.run,
     "delay": delay.run,

@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 from celery import shared_task
 
 from app.pipeline.archiving import archive
+from app.pipeline.exporting import run_exports
 from app.pipeline.folding import fold_waiting
 from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
 from app.pipeline.periodic import once_a_period
 from app.worker import (
     ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
+    EXPORT_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
     PARTITIONS_TASK,
@@ -71,3 +73,11 @@ def archive_old_partitions() -> None:
     database, settings = runtime().maintenance_database, runtime().settings
     period_s = PERIODS_S[ARCHIVE_TASK]
     once_a_period(database, ARCHIVE_TASK, period_s, lambda: archive(database, settings))
+
+
+@shared_task(name=EXPORT_TASK)
+def make_exports() -> None:
+    """Make the exports that tenants asked for, and remove what is kept no longer."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    period_s = PERIODS_S[EXPORT_TASK]
+    once_a_period(database, EXPORT_TASK, period_s, lambda: run_exports(database, settings))

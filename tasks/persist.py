@@ -34,5 +34,6 @@ def _persist(shipment_id: UUID, carried: bytes | None) -> None:
     if body is None:
         log.info("shipment came without its bytes; its spool sends it again", id=str(shipment_id))
         return
-    runtime().persister.persist(shipment_id, body)
+    outcome = runtime().persister.persist(shipment_id, body)
+    runtime().announcer.announce(outcome.tenant_ids)
     parcels.drop(shipment_id)

@@ -4,6 +4,7 @@ from functools import cached_property, lru_cache
 
 from app.broker import broker_of
 from app.config import Settings, load_settings
+from app.pipeline.commits import Announcer
 from app.pipeline.persist import Persister
 from app.pipeline.shipper import Shipper
 from app.pipeline.shipping import open_shipper, open_spool
@@ -36,6 +37,11 @@ class Runtime:
     def persister(self) -> Persister:
         """Commits shipments."""
         return Persister(self.database, hot_days=self.settings.hot_days)
+
+    @cached_property
+    def announcer(self) -> Announcer:
+        """Tells streams of commits."""
+        return Announcer(broker_of(self.settings), self.settings.broker_timeout_s)
 
     @cached_property
     def parcels(self) -> Parcels:

@@ -14,12 +14,14 @@ from . import (
     crm,
     docs,
     email,
+    exports,
     health,
     helpdesk,
     ingest,
     knowledge,
     operations,
     stats,
+    stream,
 )
 from .adapter import name_operation
 from .hardening import harden, share
@@ -77,7 +79,8 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest, admin):
+    modules = (actions, audits, stream, operations, stats, analytics, ingest, exports, admin)
+    for module in modules:
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)

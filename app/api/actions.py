@@ -40,18 +40,7 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
 
     Values of one filter are alternatives; all filters must match. The Link header leads on.
     """
-    filters = ActionFilter(
-        action_type=_distinct(query.get("action_type")),
-        status=_distinct(query.get("status")),
-        provider_name=_distinct(query.get("provider_name")),
-        since=query.get("since"),
-        until=query.get("until"),
-        min_execution_time_ms=query.get("min_execution_time_ms"),
-        operation_id=query.get("operation_id"),
-        q=query.get("q"),
-        paths=paths_of(query),
-    )
-    return answer(ActionLogRepository, query, filters, "actions")
+    return answer(ActionLogRepository, query, filters_of(query), "actions")
 
 
 @blueprint.route("/logs/actions/<action_id>", parameters=[path_uuid_parameter("action_id")])
@@ -77,6 +66,21 @@ def list_recent_failures(query: dict[str, Any]) -> flask.Response:
     with reading(snapshot=True) as (session, tenant_id):
         rows = ActionLogRepository(session, tenant_id).recent_failures(since, query["limit"])
     return respond_list(rows)
+
+
+def filters_of(query: dict[str, Any]) -> ActionFilter:
+    """The filters of a parsed query."""
+    return ActionFilter(
+        action_type=_distinct(query.get("action_type")),
+        status=_distinct(query.get("status")),
+        provider_name=_distinct(query.get("provider_name")),
+        since=query.get("since"),
+        until=query.get("until"),
+        min_execution_time_ms=query.get("min_execution_time_ms"),
+        operation_id=query.get("operation_id"),
+        q=query.get("q"),
+        paths=paths_of(query),
+    )
 
 
 def _distinct(values: list[str] | None) -> tuple[str, ...]:

@@ -35,9 +35,7 @@ Page = tuple[list[Any], int, dict[str, str]]
 
 def operates(action_type: str) -> Callable[[View], View]:
     """Decorator of a view: it needs the adapter's scope, and makes records of this action type."""
-    guard = requires(
-        Scope.ADAPTER_USE, leaves="one action log, and one for each attempt made again"
-    )
+    guard = requires(Scope.ADAPTER_USE, leaves="one action log, and one for each retry")
 
     def decorate(view: View) -> View:
         guarded = guard(view)

@@ -27,8 +27,7 @@ blueprint = Blueprint("audit logs", __name__, description="System changes on rec
 @blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
     """List audit logs, newest first, or tail them in commit order. The Link header leads on."""
-    chosen = {name: value for name, value in query.items() if name in FILTER_FIELDS}
-    return _page(query, AuditFilter(**chosen, paths=paths_of(query)))
+    return _page(query, filters_of(query))
 
 
 @blueprint.route("/logs/audits/<audit_id>", parameters=[path_uuid_parameter("audit_id")])
@@ -60,6 +59,12 @@ def list_resource_trail(
 
 
 FILTER_FIELDS = frozenset(AuditFilter.__slots__)
+
+
+def filters_of(query: dict[str, Any]) -> AuditFilter:
+    """The filters of a parsed query."""
+    chosen = {name: value for name, value in query.items() if name in FILTER_FIELDS}
+    return AuditFilter(**chosen, paths=paths_of(query))
 
 
 def _page(query: dict[str, Any], filters: AuditFilter) -> Answer[AuditLogSummary]:

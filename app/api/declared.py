@@ -8,7 +8,8 @@ from typing import Any
 
 from ..domain.access import Scope
 
-ALWAYS = (400, 401, 403, 429, 503)  # bad input, no key, no right to, too often, away
+ALWAYS = (400, 503)  # bad input, away
+WITH_KEY = (401, 403, 429)  # no key, no right to, too often
 WITH_BODY = (413, 415)
 WRITING = frozenset({"POST", "PUT", "PATCH"})
 OF_ADAPTER = (404, 502, 504)  # what a provider can come to
@@ -29,9 +30,9 @@ def path_uuid_parameter(name: str) -> dict[str, Any]:
 
 def _statuses(view: Any, rule: str, methods: frozenset[str]) -> Iterator[int]:
     scope = getattr(view, "required_scope", None)
-    if scope is None:
-        return
     yield from ALWAYS
+    if scope is not None:  # a signed link asks for none
+        yield from WITH_KEY
     if "<" in rule or scope is Scope.ADMIN:
         yield 404
     if methods & WRITING:

@@ -200,12 +200,22 @@ def _search(
     return all_shown(found), 200, headers
 
 
-def _tail(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
-    after = query.get("after")
+def tail_of(
+    log: Log[Asked, Row], filters: Asked, scope: str, after: str | None, limit: int
+) -> tuple[Sequence[Row], str, bool]:
+    """The next records of a tail, the cursor behind them, and whether that is the end for now.
+
+    Raises:
+        CursorTooOld: it goes on, but not from there.
+    """
     position = None if after is None else decode_position(after, filters, scope)
     try:
-        rows, behind, at_end = log.tail(filters, position, query["limit"])
+        rows, behind, at_end = log.tail(filters, position, limit)
     except RowsGone as error:
         raise CursorTooOld(encode_position(error.resume, filters, scope)) from error
-    link = next_link(encode_position(behind, filters, scope))
-    return all_shown(rows), 200, {"Link": link, AT_END: str(at_end).lower()}
+    return rows, encode_position(behind, filters, scope), at_end
+
+
+def _tail(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
+    rows, cursor, at_end = tail_of(log, filters, scope, query.get("after"), query["limit"])
+    return all_shown(rows), 200, {"Link": next_link(cursor), AT_END: str(at_end).lower()}

@@ -141,6 +141,29 @@ class AuditQuery(LogQuery):
     changes_paths = Paths("changes", "changes")
 
 
+class StreamQuery(ActionQuery, AuditQuery):
+    """Which log a stream follows, and its filters: those of that log's list."""
+
+    class Meta:
+        """A stream has no pages."""
+
+        exclude = ("limit", "skip", "order", "include")
+
+    log = ma.fields.String(
+        load_default="actions",
+        validate=ma.validate.OneOf(("actions", "audits"), error="Must be one of: actions, audits."),
+        metadata={"description": "The log to follow."},
+    )
+
+    @ma.validates_schema
+    def check_filters(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse a filter that the log does not have."""
+        of_log = (ActionQuery if data.get("log") == "actions" else AuditQuery)().fields
+        for name in data.keys() - of_log.keys() - {"log"}:
+            shown = self.fields[name].data_key or name
+            raise ma.ValidationError("Is no filter of this log.", shown)
+
+
 class OperationQuery(ArchiveQuery):
     """A page of an operation's records."""
 

@@ -10,14 +10,11 @@ from functools import cache
 from typing import Any, TypeVar, cast
 
 from ..auth import has_scope, lacking
-from ..domain.access import Scope
+from ..domain.access import FREE_FORM, WITHHELD, Scope
 from ..domain.filters import Filters
 from ..domain.logs import ActionLog, AuditLog
 from ..store.listing import ListedRow
 from .service import current_service
-
-FREE_FORM = frozenset({"request_payload", "response_data", "changes", "metadata"})
-MARK = {"withheld": Scope.LOGS_READ_PAYLOADS.value}
 
 Log = TypeVar("Log")
 Detail = TypeVar("Detail", ActionLog, AuditLog)
@@ -39,7 +36,12 @@ def all_shown(logs: Sequence[Log], *, operation_id: str | None = None) -> Sequen
     if logs and _shows_free_form(logs[0]):
         read = ("operation", operation_id) if operation_id else ("audit_logs", "list")
         current_service().readings.note(*read)
-    return logs if has_scope(Scope.LOGS_READ_PAYLOADS) else [_withheld(log) for log in logs]
+    return logs if has_scope(Scope.LOGS_READ_PAYLOADS) else all_withheld(logs)
+
+
+def all_withheld(logs: Sequence[Log]) -> Sequence[Log]:
+    """Logs as a key without the scope may see them."""
+    return [_withheld(log) for log in logs]
 
 
 def refuse_search(filters: Filters) -> None:
@@ -58,9 +60,9 @@ def refuse_search(filters: Filters) -> None:
 
 def _withheld(log: Log) -> Log:
     if isinstance(log, ListedRow):
-        return cast("Log", ListedRow({**log, **dict.fromkeys(FREE_FORM & log.keys(), MARK)}))
+        return cast("Log", ListedRow({**log, **dict.fromkeys(FREE_FORM & log.keys(), WITHHELD)}))
     kind: Any = type(log)
-    return cast("Log", replace(cast("Any", log), **dict.fromkeys(_free_form(kind), MARK)))
+    return cast("Log", replace(cast("Any", log), **dict.fromkeys(_free_form(kind), WITHHELD)))
 
 
 def _shows_free_form(log: Any) -> bool:

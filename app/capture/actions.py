@@ -122,7 +122,7 @@ class ActionLogger:
     ) -> None:
         elapsed_ms = (time.perf_counter() - self._started) * 1000
         if error is not None:
-            self.status = ActionStatus.TIMEOUT if _is_timeout(error) else ActionStatus.FAILURE
+            self.status = ActionStatus.TIMEOUT if is_timeout(error) else ActionStatus.FAILURE
             self.error_message = _message(error)
         try:
             self.record_id = current_recorder().record_action(
@@ -156,8 +156,11 @@ def _message(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _is_timeout(error: BaseException) -> bool:
-    """HTTP libraries do not share a base for timeouts, but they do name them so."""
+def is_timeout(error: BaseException) -> bool:
+    """Whether an error means that time was up.
+
+    HTTP libraries do not share a base for timeouts, but they do name them so.
+    """
     return isinstance(error, TimeoutError) or any(
         "timeout" in base.__name__.lower() for base in type(error).__mro__
     )

@@ -18,6 +18,7 @@ from ..domain.context import RequestContext, is_sane_request_id
 from ..domain.records import IDENTIFIER_CHARS_MAX, TEXT_CHARS_MAX
 from ..domain.secret_values import masked
 from ..telemetry import get_logger
+from .acting import NOBODY, Acting, current_acting
 from .recorder import EXTENSION, PENDING, Recorder
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -82,12 +83,24 @@ def request_id() -> str:
     return known
 
 
-def request_tenant() -> UUID | None:
-    """The current request's tenant, as the host application tells it."""
+def request_tenant() -> UUID | str | None:
+    """The tenant of who acts here, else the current request's, as the host application tells it."""
+    who = current_acting()
+    if who.tenant_id is not None:
+        return who.tenant_id
     if not flask.has_request_context() or EXTENSION not in flask.current_app.extensions:
         return None
     values: RequestValues = flask.current_app.extensions[EXTENSION].request_values
     return _told(values.tenant_id)
+
+
+def request_acting() -> Acting:
+    """The identity of the current request, as the host application tells it."""
+    if not flask.has_request_context() or EXTENSION not in flask.current_app.extensions:
+        return NOBODY
+    values: RequestValues = flask.current_app.extensions[EXTENSION].request_values
+    user_id = _storable(_told(values.user_id), IDENTIFIER_CHARS_MAX)
+    return Acting(tenant_id=_told(values.tenant_id), user_id=user_id)
 
 
 def client_ip(trusted_proxies: int) -> str | None:

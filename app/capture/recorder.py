@@ -35,6 +35,7 @@ from ..errors import (
 )
 from ..spool import Spool
 from ..telemetry import CAPTURED, LOST, get_logger
+from .acting import identified
 from .cleaner import Cleaner
 from .policies import Policies
 from .terms import Terms, TermsGiven
@@ -238,7 +239,7 @@ class Recorder:
         terms = Terms(**given) if given else USUAL
         record_id = uuid7()
         try:
-            record = self.make(kind, {**values, "id": record_id})
+            record = self.make(kind, {**identified(kind, values), "id": record_id})
             if terms.usual:
                 self._keep_in_time(record)
         except InvalidRecord as error:

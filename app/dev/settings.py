@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import SettingInvalid
+from .server import free_port
 
 PORT_DEFAULT = 8000
+STREAM_PORT_STEP = 10  # from that of web to that of the stream
 DATABASE_SETTINGS = (
     "DATABASE_URL",
     "DATABASE_READ_URL",
@@ -60,6 +62,8 @@ class RunSettings:
             "OPSLEDGER_BROKER_URL": self.broker_url,
             "PORT": str(self.port),
             "OPSLEDGER_HOST": environment.get("OPSLEDGER_HOST") or "127.0.0.1",
+            "OPSLEDGER_STREAM_PORT": environment.get("OPSLEDGER_STREAM_PORT")
+            or str(free_port(prefer=min(self.port + STREAM_PORT_STEP, 65_535))),
             "OPSLEDGER_DATA_DIR": str(self.data_dir),
             "OPSLEDGER_DEMO": "1",
         }

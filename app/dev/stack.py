@@ -24,9 +24,9 @@ from .server import EmbeddedServer, free_port, is_port_free
 from .settings import RunSettings, as_shell, children_environment
 from .supervisor import Supervisor, describe
 
-PROGRAMS = ("web", "worker", "beat")
-STOP_ORDER = ("web", "beat", "worker", "broker", "postgres")
-GRACE_SECONDS = {"web": 10.0, "beat": 5.0, "worker": 15.0}
+PROGRAMS = ("web", "worker", "beat", "stream")
+STOP_ORDER = ("web", "stream", "beat", "worker", "broker", "postgres")
+GRACE_SECONDS = {"web": 10.0, "stream": 5.0, "beat": 5.0, "worker": 15.0}
 PLATFORM_KEYS = (
     "OPSLEDGER_EXTERNAL_ID_KEY",
     "OPSLEDGER_REDACTION_KEY",

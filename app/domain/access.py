@@ -27,6 +27,11 @@ class Holder(StrEnum):
     MACHINE = "machine"
 
 
+# What a key without the scope is shown of a log instead of what is free-form in it.
+FREE_FORM = frozenset({"request_payload", "response_data", "changes", "metadata"})
+WITHHELD = {"withheld": Scope.LOGS_READ_PAYLOADS.value}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """A tenant of the platform."""

@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from ..config import Settings
 from ..domain.archive import Segment, TenantDay
+from ..domain.records import Kind
 from ..store.archives import (
     HotDay,
     HotPartition,
@@ -24,8 +25,8 @@ from ..store.archives import (
     is_unfolded,
     list_archivable,
     list_hot_days,
+    purge_batches,
     register,
-    registered_keys,
     sole_runner,
     verified_days,
 )
@@ -33,14 +34,17 @@ from ..store.objects import LocalObjects
 from ..store.session import Database
 from ..telemetry import ARCHIVE_RUNS, ARCHIVED, get_logger
 from .folding import fold_waiting
+from .late import archive_late
+from .sweeping import sweep
 
 log = get_logger(__name__)
 
 # Well below the hour after which a broker takes a task for lost and hands it out again.
 RUN_S_MAX = 1500.0
 ROUNDS_MAX = 5  # of a partition whose rows change while it is exported
-DROP_TRIES_MAX = 30
-DROP_PAUSE_S = 1.0  # while others have their turn at the log
+DROP_TRIES_MAX = 120
+PURGED_MAX = 5000  # batches in one transaction
+DROP_PAUSE_S = 0.25  # while others have their turn at the log
 
 CHANGED = "its rows changed"
 
@@ -54,12 +58,14 @@ class Report:
     Attributes:
         dropped: the partitions that are cold now.
         waiting: those that are old enough and still hot, and why.
-        rows: the records of the segments that were made.
+        rows: the records of the segments that were made of partitions.
+        late: those of segments that were made of late records.
     """
 
     dropped: list[str]
     waiting: dict[str, str]
     rows: int = 0
+    late: int = 0
 
     @property
     def finished(self) -> bool:
@@ -125,7 +131,7 @@ class Archiver:
                 raise
         ARCHIVE_RUNS.labels("done" if report.finished else "unfinished").inc()
         for partition, reason in report.waiting.items():
-            log.warning("partition waits to be archived", partition=partition, reason=reason)
+            log.warning("something waits to be archived", what=partition, reason=reason)
         return report
 
     def _run(self, deadline: float) -> Report:
@@ -140,6 +146,10 @@ class Archiver:
                 report.dropped.append(partition.name)
             else:
                 report.waiting[partition.name] = reason
+        if report.dropped:
+            self._purge_batches()
+        report.late, waiting = archive_late(self._database, self._objects, deadline)
+        report.waiting |= waiting
         return report
 
     def _archive(self, partition: HotPartition, report: Report, deadline: float) -> str | None:
@@ -182,7 +192,7 @@ class Archiver:
             verify(found, day.of, content)
         with self._database.unrestricted_unsafe() as session:
             register(session, partition, day, segment)
-        self._sweep(day.of)
+        sweep(self._database, self._objects, day.of)
 
     def _tidy(
         self, partition: HotPartition, known: Iterable[TenantDay], hot: set[TenantDay]
@@ -192,15 +202,15 @@ class Archiver:
             if of not in hot:
                 with self._database.unrestricted_unsafe() as session:
                     forget_day(session, partition, of)
-            self._sweep(of)
+            sweep(self._database, self._objects, of)
 
-    def _sweep(self, of: TenantDay) -> None:
-        """Remove the objects of a day that are not registered: tries that came to nothing."""
-        with self._database.unrestricted_unsafe() as session:
-            keys = registered_keys(session, of)
-        for key in self._objects.list(of.prefix):
-            if key not in keys:
-                self._objects.delete(key)
+    def _purge_batches(self) -> None:
+        """Delete the batches whose rows are all cold, some at a time."""
+        for kind in Kind:
+            purged = PURGED_MAX
+            while purged == PURGED_MAX:
+                with self._database.unrestricted_unsafe() as session:
+                    purged = purge_batches(session, kind, PURGED_MAX)
 
     def _drop(self, partition: HotPartition, rows: int) -> str | None:
         for _ in range(DROP_TRIES_MAX):

@@ -41,12 +41,13 @@ Settle = Callable[[LedgerWriter, list[DeadLetter]], None]
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a shipment's records."""
+    """What became of a shipment's records, and whose they were that were inserted."""
 
     inserted: int = 0
     duplicates: int = 0
     dead: int = 0
     late: int = 0
+    tenant_ids: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(slots=True)
@@ -157,6 +158,7 @@ class Persister:
             if batches:
                 writer.add_batches(batches)
         outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead), late=work.late)
+        outcome.tenant_ids = frozenset(tenant_id for tenant_id, _ in work.batch_ids)
         arrived = len(heads) + len(dead)
         outcome.duplicates = arrived - outcome.inserted - outcome.dead - outcome.late
         return work, outcome

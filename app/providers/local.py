@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid4
 
 from ..domain.codec import dump_json
 from ..domain.resources import Document
-from ..errors import ProviderAway, ProviderTimeout, QueryTimeout, StoreUnavailable
+from ..errors import ProviderTimeout, QueryTimeout, ServerAway, StoreUnavailable
 from ..store.documents import DocumentRepository
 from ..store.session import Database
 from .messages import Request, Response
@@ -40,7 +40,7 @@ class LocalServer:
             with self._database.tenant(self._tenant_id) as session:
                 return _serve(DocumentRepository(session, self._tenant_id), request)
         except StoreUnavailable as error:
-            raise ProviderAway("The documents cannot be reached") from error
+            raise ServerAway("The documents cannot be reached") from error
         except QueryTimeout as error:
             raise ProviderTimeout("The documents were not found in time") from error
 

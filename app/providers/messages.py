@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from ..errors import ProviderNonsense
 
@@ -20,13 +20,14 @@ class Request:
     """One HTTP request to a provider.
 
     Args:
-        url: without its query.
+        url: without its query, which is on record elsewhere, where secrets are masked.
         query: parameters of the URL.
         body: what is sent, by `headers` of some type.
         sent: the body as a value, for the record; if it is JSON it is told from the body.
         named: what the path names, for the record.
         repeatable: whether sending it again does nothing more, also when the first one was done.
-        empty: whether an answer without JSON is as good as any.
+        empty: whether an answer without a body is as good as any.
+        raw: whether the answer is something else than JSON.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Request:
     named: Mapping[str, Any] = field(default_factory=dict)
     repeatable: bool = False
     empty: bool = False
+    raw: bool = False
 
     @property
     def full_url(self) -> str:
@@ -53,14 +55,6 @@ class Request:
         body = sent if isinstance(sent, dict) else {} if sent is None else {"body": sent}
         return {**self.named, **self.query, **body}
 
-    @property
-    def shown_url(self) -> str:
-        """Where it went; the query is on record elsewhere, where secrets are masked."""
-        parts = urlsplit(self.url)
-        return (
-            f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
@@ -69,6 +63,7 @@ class Response:
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    _read: list[Any] = field(default_factory=list, repr=False, compare=False)  # once is enough
 
     def json(self) -> Any:
         """The body as a value, None if it is empty.
@@ -78,14 +73,18 @@ class Response:
         """
         if not self.body:
             return None
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
-            raise ProviderNonsense from error
+        if not self._read:
+            try:
+                self._read.append(json.loads(self.body))
+            except (ValueError, RecursionError) as error:
+                raise ProviderNonsense from error
+        return self._read[0]
 
     @property
     def shown(self) -> Any:
         """The body for the record."""
+        if self._read:
+            return self._read[0]
         return _read_or_cut(self.body) if self.body else None
 
 

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from ..capture import log_action
 from ..domain.records import ActionStatus
-from ..errors import ProviderCode, ProviderError, ProviderNonsense
+from ..errors import ProviderCode, ProviderError, ProviderNonsense, ServerAway
 from ..telemetry import PROVIDER_ATTEMPTS, get_logger
 from .messages import Request, Response, Transport
 from .policy import Breaker, Policy, refusal_of_status
@@ -67,7 +67,7 @@ class _Attempt:
         """What is on record of the exchange itself."""
         told: dict[str, Any] = {
             "method": self.request.method,
-            "url": self.request.shown_url,
+            "url": self.request.url,
             "attempt": self.number,
             "request_bytes": len(self.request.body or b""),
         }
@@ -132,6 +132,14 @@ class Operation:
         assert attempt.response is not None  # noqa: S101 # an attempt has one or an error  # nosec B101
         return attempt.response
 
+    def fetch(self, request: Request) -> Response:
+        """Ask for what a call needs, such as a token: once, and not an attempt of the operation.
+
+        Raises:
+            ProviderError: there was no answer.
+        """
+        return self._line.transport.send(request, timeout_s=self._line.timeout_s)
+
     def _try(self, request: Request, number: int) -> _Attempt:
         line = self._line
         attempt = _Attempt(request=request, number=number)
@@ -154,7 +162,9 @@ class Operation:
             self._calls.append(attempt)
             raise
         attempt.elapsed_ms = (line.clock() - started) * 1000
-        if line.breaker.note(key, attempt.error):
+        if isinstance(attempt.error, ServerAway):
+            line.breaker.pass_over(key)
+        elif line.breaker.note(key, attempt.error):
             log.warning("provider left alone", provider=line.provider, tenant=str(self.tenant_id))
         outcome = attempt.error.code.value if attempt.error else "success"
         PROVIDER_ATTEMPTS.labels(line.provider, outcome).inc()
@@ -170,7 +180,7 @@ class Operation:
                 return refusal_of_status(response.status, detail, retry_after=retry_after)
         if response.status >= 300:
             return ProviderNonsense(f"The provider answered with status {response.status}")
-        bare = request.empty and not response.body
+        bare = request.raw or (request.empty and not response.body)
         if not bare and not isinstance(response.json(), dict | list):
             return ProviderNonsense()
         return None

@@ -3,7 +3,9 @@
 Functions here never commit; who opens a transaction ends it.
 """
 
-from . import adapter_models as adapter_models  # its tables join the metadata
+# Their tables join the metadata.
+from . import adapter_models as adapter_models
+from . import archive_models as archive_models
 from .models import Base
 
 __all__ = ["METADATA"]

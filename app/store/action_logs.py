@@ -19,7 +19,7 @@ from .archives import list_cold, newest_cold
 from .content import content_matches
 from .listing import ACTIONS, ListedRow
 from .models import ActionLogRow
-from .paging import oldest_first, within
+from .paging import newest_first, oldest_first, within
 from .partitions import hot_since
 from .rollup_guess import guess_share
 from .rollup_map import Window, find_windows
@@ -118,6 +118,14 @@ class ActionLogRepository:
         is in one or the other.
         """
         return list_cold(self._session, self._tenant_id, self.kind, since, until)
+
+    def search_in_full(self, filters: ActionFilter, page: Page) -> list[dict[str, Any]]:
+        """The values of the records of a page in full, newest first."""
+        statement = self._matching(_DETAIL, filters)
+        if filters.by_content:
+            statement = statement.where(content_matches(ActionLogRow, filters))
+        found = self._session.execute(newest_first(statement, ActionLogRow, page)).mappings()
+        return [dict(row) for row in found]
 
     def search_by_content(
         self, filters: ActionFilter, page: Page, *, seconds: float

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 
 from ..domain.archive import Content, Segment, TenantDay
 from ..domain.records import Kind
+from .archive_models import ArchiveRow
 from .columns import TABLES
-from .models import ArchiveRow
 from .partitions import WEEK, week_named
 from .session import Database
 
@@ -44,6 +44,23 @@ _UNFOLDED = text(
         JOIN log_batches b ON b.tenant_id = t.id AND b.seq > coalesce(c.folded_seq, 0)
         WHERE b.kind = :kind AND b.min_created_at < :end AND b.max_created_at >= :start
     )
+    """
+)
+# In the order of seq, never the last of a tenant's log: so a tail can tell whether it lost any.
+_PURGE_BATCHES = text(
+    """
+    WITH bounds AS (
+        SELECT b.tenant_id, c.folded_seq, max(b.seq) AS last,
+               min(b.seq) FILTER (WHERE b.max_created_at >= :edge) AS hot
+        FROM log_batches b JOIN rollup_cursors c ON c.tenant_id = b.tenant_id
+        WHERE b.kind = :kind GROUP BY b.tenant_id, c.folded_seq
+    ), gone AS (
+        SELECT b.tenant_id, b.id FROM bounds JOIN log_batches b ON b.tenant_id = bounds.tenant_id
+        WHERE b.kind = :kind AND b.seq <= bounds.folded_seq AND b.seq < bounds.last
+          AND (bounds.hot IS NULL OR b.seq < bounds.hot)
+        ORDER BY b.tenant_id, b.seq LIMIT :limit
+    )
+    DELETE FROM log_batches b USING gone WHERE b.tenant_id = gone.tenant_id AND b.id = gone.id
     """
 )
 
@@ -89,14 +106,18 @@ def sole_runner(database: Database) -> Iterator[bool]:
                 session.execute(text("SELECT pg_advisory_unlock(hashtextextended('archive', 0))"))
 
 
-def list_archivable(session: Session, edge: datetime) -> list[HotPartition]:
-    """The partitions that lie wholly before a moment, the oldest first."""
-    found = [
+def list_hot_partitions(session: Session) -> list[HotPartition]:
+    """Every partition."""
+    return [
         HotPartition(name, kind, week_named(name))
         for kind in Kind
         for name in session.execute(_PARTITIONS, {"log": TABLES[kind]}).scalars()
     ]
-    old = [partition for partition in found if partition.end <= edge]
+
+
+def list_archivable(session: Session, edge: datetime) -> list[HotPartition]:
+    """The partitions that lie wholly before a moment, the oldest first."""
+    old = [partition for partition in list_hot_partitions(session) if partition.end <= edge]
     return sorted(old, key=lambda partition: (partition.start, partition.kind))
 
 
@@ -120,7 +141,7 @@ def copy_day(session: Session, of: TenantDay, columns: str, sink: Any) -> None:
     """Write a tenant's day to a sink, as CSV with every value in quotes, in order."""
     cursor: Any = session.connection().connection.cursor()
     chosen = cursor.mogrify(
-        f"SELECT {columns} FROM {TABLES[of.kind]} WHERE tenant_id = %s"  # noqa: S608  # nosec B608
+        f"SELECT {columns} FROM {TABLES[of.kind]} WHERE tenant_id = %s"  # noqa: S608
         " AND created_at >= %s AND created_at < %s ORDER BY created_at, id",
         (str(of.tenant_id), of.start, of.end),
     ).decode()
@@ -150,20 +171,26 @@ def register(session: Session, partition: HotPartition, day: HotDay, segment: Se
         *_of(day.of), ArchiveRow.source == partition.name, ArchiveRow.state == VERIFIED
     )
     session.execute(earlier)
-    values = {name: getattr(segment.content, name) for name in Content.__slots__}
     session.execute(
         insert(ArchiveRow).values(
-            **values,
-            tenant_id=day.of.tenant_id,
-            kind=day.of.kind.value,
-            day=day.of.day,
-            id=segment.id,
+            **content_values(segment),
             state=VERIFIED,
             source=partition.name,
             source_fingerprint=day.fingerprint,
-            object_key=segment.key,
         )
     )
+
+
+def content_values(segment: Segment) -> dict[str, Any]:
+    """What the register says of a segment, whatever it was made of."""
+    return {
+        **{name: getattr(segment.content, name) for name in Content.__slots__},
+        "tenant_id": segment.of.tenant_id,
+        "kind": segment.of.kind.value,
+        "day": segment.of.day,
+        "id": segment.id,
+        "object_key": segment.key,
+    }
 
 
 def forget_day(session: Session, partition: HotPartition, of: TenantDay) -> None:
@@ -194,6 +221,15 @@ def drop_archived(session: Session, partition: HotPartition) -> list[TenantDay]:
         if isinstance(error.orig, psycopg2.errors.LockNotAvailable):
             raise PartitionBusy from error
         raise
+
+
+def purge_batches(session: Session, kind: Kind, limit: int) -> int:
+    """Delete so many batches, at most, of which no row is hot any more; returns how many."""
+    hot = [one.start for one in list_hot_partitions(session) if one.kind is kind]
+    if not hot:
+        return 0
+    asked = {"kind": kind.value, "edge": min(hot), "limit": limit}
+    return int(session.execute(_PURGE_BATCHES, asked).rowcount)  # type: ignore[attr-defined]
 
 
 def list_cold(

@@ -19,7 +19,7 @@ from .archives import list_cold, newest_cold
 from .content import content_matches
 from .listing import AUDITS, ListedRow
 from .models import AuditLogRow
-from .paging import oldest_first, within
+from .paging import newest_first, oldest_first, within
 from .partitions import hot_since
 from .rollup_guess import guess_share
 from .rollup_map import Window, find_windows
@@ -106,6 +106,14 @@ class AuditLogRepository:
         """
         return list_cold(self._session, self._tenant_id, self.kind, since, until)
 
+    def search_in_full(self, filters: AuditFilter, page: Page) -> list[dict[str, Any]]:
+        """The values of the records of a page in full, newest first."""
+        statement = self._matching(filters, _DETAIL)
+        if filters.by_content:
+            statement = statement.where(content_matches(AuditLogRow, filters))
+        found = self._session.execute(newest_first(statement, AuditLogRow, page)).mappings()
+        return [dict(row) for row in found]
+
     def search_by_content(
         self, filters: AuditFilter, page: Page, *, seconds: float
     ) -> tuple[list[AuditLogSummary], UUID | None]:
@@ -167,8 +175,8 @@ class AuditLogRepository:
             enough=wanted.enough,
         )
 
-    def _matching(self, filters: AuditFilter) -> Select[Any]:
-        statement = within(self._select(_SUMMARY), AuditLogRow, filters.since, filters.until)
+    def _matching(self, filters: AuditFilter, columns: Sequence[Any] = _SUMMARY) -> Select[Any]:
+        statement = within(self._select(columns), AuditLogRow, filters.since, filters.until)
         for name in _EXACT:
             value = getattr(filters, name)
             if value is not None:

@@ -5,6 +5,7 @@ exactly once, whoever dies and however many fold.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
+from ..domain.codec import Head
 from ..domain.grains import GRAINS, Grain, Span, floor, following, from_ms, within_any
 from ..domain.packing import pack
 from ..domain.records import Kind
@@ -109,6 +111,20 @@ def fold(session: Session, tenant_id: UUID) -> int:
         .values(folded_seq=last)
     )
     return batches
+
+
+def count_records(session: Session, tenant_id: UUID, kind: Kind, heads: Sequence[Head]) -> None:
+    """Add records that are in no batch to the tenant's rollups.
+
+    Args:
+        heads: in the order of their ids.
+    """
+    session.execute(upsert(RollupCursorRow).values(tenant_id=tenant_id).on_conflict_do_nothing())
+    mine = select(RollupCursorRow.folded_seq).where(RollupCursorRow.tenant_id == tenant_id)
+    session.execute(mine.with_for_update())
+    folding = _Folding(session, tenant_id)
+    folding.take(WaitingSummary(0, kind, summarize(kind, heads)))
+    folding.write()
 
 
 def _claim(session: Session, tenant_id: UUID) -> bool:

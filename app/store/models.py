@@ -34,7 +34,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-_Bytes = bytes  # a column of that name hides the type
 BATCH_SEQUENCE = "log_batches_seq"
 
 
@@ -58,7 +57,7 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         UUID: Uuid(),
         dict[str, Any]: JSONB(none_as_null=True),
-        _Bytes: LargeBinary(),
+        bytes: LargeBinary(),
         bool: Boolean(),
         str: Text(),
         int: Integer(),
@@ -273,50 +272,6 @@ class LateRecordRow(Base):
         PrimaryKeyConstraint("tenant_id", "kind", "id", name="late_records_pkey"),
         CheckConstraint("kind IN ('action', 'audit')", name="late_records_kind_check"),
     )
-
-
-class ArchiveRow(Base):
-    """A segment of the archive: the records of one tenant, kind and day in one object.
-
-    Verified, it stands beside the rows it was made of; cold, it stands for them.
-    """
-
-    __tablename__ = "archives"
-
-    tenant_id: Mapped[UUID] = mapped_column(
-        ForeignKey("tenants.id", name="archives_tenant_id_fkey")
-    )
-    kind: Mapped[str] = mapped_column(String(10))
-    day: Mapped[date]
-    id: Mapped[UUID]
-    state: Mapped[str] = mapped_column(String(10))
-    source: Mapped[str]  # the partition
-    source_fingerprint: Mapped[Decimal]
-    object_key: Mapped[str]
-    bytes: Mapped[int] = mapped_column(BigInteger())
-    row_count: Mapped[int]
-    min_created_at: Mapped[datetime]
-    max_created_at: Mapped[datetime]
-    file_sha256: Mapped[_Bytes]
-    content_sha256: Mapped[_Bytes]
-    verified_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-    archived_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        PrimaryKeyConstraint("tenant_id", "kind", "day", "id", name="archives_pkey"),
-        CheckConstraint("kind IN ('action', 'audit')", name="archives_kind_check"),
-        CheckConstraint("state IN ('verified', 'cold')", name="archives_state_check"),
-        Index("archives_source_idx", "source"),
-    )
-
-
-class ArchivedPartitionRow(Base):
-    """A partition that was dropped, since the archive has all of it; it is not made again."""
-
-    __tablename__ = "archived_partitions"
-
-    name: Mapped[str] = mapped_column(primary_key=True)
-    dropped_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
 
 class RollupRow:

@@ -1,5 +1,6 @@
 """Where the archive's objects are: a local folder."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +69,12 @@ class LocalObjects:
     def delete(self, key: str) -> None:
         """Remove an object, if it is there."""
         (self._root / key).unlink(missing_ok=True)
+
+
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _sync_folder(folder: Path) -> None:

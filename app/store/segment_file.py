@@ -24,12 +24,17 @@ from ..domain.archive import SCHEMA_VERSION, Content, TenantDay
 from ..domain.identity import EPOCH
 from ..domain.records import Kind
 from ..errors import ArchiveDamaged
+from .objects import file_digest
 
-CHUNK_BYTES = 8 * 1024 * 1024  # of text, which becomes a row group
+CHUNK_BYTES = 4 * 1024 * 1024  # of text, which becomes a row group
 BLOOM_ROWS_MIN = 1000  # a smaller file is read sooner than its filters
 BLOOM_ROWS_MAX = 20_000  # about the rows of a group
 BLOOM_FPP = 0.02
 READ_ROWS = 4096  # at a time, each of up to 256 KiB; most have less than 1
+
+# Arrow's threads each keep memory of their own, and it is ours that is bounded.
+pa.set_cpu_count(1)
+pa.set_io_thread_count(1)
 
 _TIME = pa.timestamp("us", tz="UTC")
 _COLUMNS: dict[Kind, tuple[str, ...]] = {
@@ -158,12 +163,6 @@ def verify(path: Path, of: TenantDay, expected: Content) -> None:
         raise ArchiveDamaged(f"{path.name}: its records are not those that were exported")
 
 
-def file_digest(path: Path) -> bytes:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
 @contextmanager
 def writing(path: Path, of: TenantDay, rows: int) -> Iterator[SegmentWriter]:
     """A writer whose file is removed if it is not finished."""
@@ -228,11 +227,14 @@ def _read_text(path: Path, kind: Kind) -> Iterator[tuple[bytes, int]]:
     options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     text_types = [pa.field(name, _TYPES.get(name, pa.string())) for name in _COLUMNS[kind]]
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(batch_size=READ_ROWS):
-            table = pa.Table.from_batches([batch]).cast(pa.schema(text_types))
-            out = io.BytesIO()
-            pa.csv.write_csv(table, out, options)
-            yield out.getvalue(), table.num_rows
+        for group in range(file.num_row_groups):
+            found = file.read_row_group(group, use_threads=False)
+            for batch in found.to_batches(max_chunksize=READ_ROWS):
+                table = pa.Table.from_batches([batch]).cast(pa.schema(text_types))
+                out = io.BytesIO()
+                pa.csv.write_csv(table, out, options)
+                yield out.getvalue(), table.num_rows
+    pa.default_memory_pool().release_unused()
 
 
 def _moment(microseconds: int) -> Any:

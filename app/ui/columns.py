@@ -12,7 +12,7 @@ class Filter:
     Args:
         name: the API's parameter.
         label: what people read.
-        kind: choices, tokens (several values, typed), text, number, moment.
+        kind: search, choices, tokens (several values, typed), text, number, moment, flag.
         hint: an example.
         source: of which suggestions its values are.
     """
@@ -63,6 +63,7 @@ PERIOD_FILTERS = (
     Filter("until", "Until", "moment"),
 )
 SEARCH = Filter("q", "Search", "search", hint="Search errors, ids and payloads", main=True)
+ARCHIVED = Filter("include", "Archived records too", "flag", choices=("archived",))
 OPERATION = Filter("operation_id", "Operation", hint="op-4711")
 
 ACTIONS = Table(
@@ -79,6 +80,7 @@ ACTIONS = Table(
         *PERIOD_FILTERS,
         Filter("min_execution_time_ms", "At least (ms)", "number", hint="1000"),
         OPERATION,
+        ARCHIVED,
     ),
     columns=(
         Column("time", "Time"),
@@ -105,6 +107,7 @@ AUDITS = Table(
         Filter("resource_id", "Resource id", hint="c-17"),
         Filter("ip_address", "IP address", hint="192.0.2.1"),
         OPERATION,
+        ARCHIVED,
     ),
     columns=(
         Column("time", "Time"),

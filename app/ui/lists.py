@@ -1,11 +1,13 @@
 """The lists of actions and audits: filters in the URL, pages by cursor, rows as they arrive."""
 
 import shlex
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 import flask
 
+from ..domain.identity import format_time
 from .client import BASE, ApiProblem, ask
 from .columns import TABLES, Table
 from .diff import altered, of_changes
@@ -16,8 +18,9 @@ blueprint = pages_named("lists")
 
 ROWS_SHOWN = 50
 CHANGES_SHOWN = 3  # of an audit, in its row
-PRESENTATION = {"columns", "after", "period"}  # of a URL, what is not a filter of the API
+PRESENTATION = {"columns", "after", "period", "from"}  # of a URL, what is not a filter of the API
 SUGGESTED_MAX = 200
+OVERLAP_S = 60  # before a page was made: records on their way then; rows shown are told by id
 
 Parameters = list[tuple[str, str]]
 
@@ -28,7 +31,7 @@ def show_list(name: str) -> Page:
     """A log, newest first; htmx asks for its rows alone."""
     table = TABLES[name]
     asked = asked_of(table)
-    columns = _columns(table)
+    columns = columns_of(table)
     shown: dict[str, Any] = {"rows": [], "after": None, "reached": None, "problem": None}
     try:
         shown.update(_read(table, asked))
@@ -48,10 +51,12 @@ def show_list(name: str) -> Page:
         columns=columns,
         filtered=filtered,
         query=urlencode(filtered),
-        values=_values(filtered),
+        values=_values(_chosen(filtered)),
+        said=_said(filtered),
         paths=[(k, v) for k, v in filtered if is_path(table, k)],
         curl=curl_of(table, filtered),
-        period=flask.request.args.get("period", ""),
+        period=_period(),
+        live=_live_url(table, asked, columns),
         periods=LENGTHS,
         **shown,
     )
@@ -73,7 +78,7 @@ def asked_of(table: Table) -> Parameters:
         if value.strip() and name not in PRESENTATION
     ]
     asked = _with_paths(table, asked)
-    if arguments.get("period") in LENGTHS and not arguments.get("since"):
+    if _period():
         asked += read_period(arguments).window
     return asked
 
@@ -103,10 +108,7 @@ def _read(table: Table, asked: Parameters) -> dict[str, Any]:
     paged = [*asked, ("limit", str(ROWS_SHOWN)), *([("after", after)] if after else [])]
     answer = ask(f"/logs/{table.name}", paged)
     rows = answer.body
-    if table.name == "audits":
-        for row in rows:
-            found = altered(of_changes(row["changes"]))
-            row["differences"], row["more"] = found[:CHANGES_SHOWN], len(found) - CHANGES_SHOWN
+    with_differences(table, rows)
     return {
         "rows": rows,
         "after": answer.after,
@@ -114,10 +116,56 @@ def _read(table: Table, asked: Parameters) -> dict[str, Any]:
     }
 
 
-def _columns(table: Table) -> list[str]:
+def with_differences(table: Table, rows: list[dict[str, Any]]) -> None:
+    """Add to each audit what of its changes stands in its row."""
+    if table.name == "audits":
+        for row in rows:
+            found = altered(of_changes(row["changes"]))
+            row["differences"], row["more"] = found[:CHANGES_SHOWN], len(found) - CHANGES_SHOWN
+
+
+def columns_of(table: Table) -> list[str]:
+    """The columns that the URL chooses, or the usual ones."""
     wanted = flask.request.args.get("columns", "").split(",")
     chosen = [column.name for column in table.columns if column.name in wanted]
     return chosen or [column.name for column in table.columns if column.shown]
+
+
+def _live_url(table: Table, asked: Parameters, columns: list[str]) -> str:
+    """Where new rows of this list come from; nowhere if it ends in the past."""
+    start = live_from(asked)
+    kept = [(name, value) for name, value in asked if name != "since"]
+    query = urlencode([*kept, ("columns", ",".join(columns)), ("from", start or "")])
+    return f"/live/{table.name}?{query}" if start else ""
+
+
+def live_from(asked: Parameters) -> str | None:
+    """The moment from which a list can be followed; None if it ends in the past."""
+    given = dict(asked)
+    if "until" in given:
+        return None
+    recent = format_time(datetime.now(UTC) - timedelta(seconds=OVERLAP_S))
+    return max(given.get("since", recent), recent)
+
+
+def _chosen(filtered: Parameters) -> Parameters:
+    """The filters that were chosen one by one: not the ends of a named period."""
+    if not _period():
+        return filtered
+    return [(name, value) for name, value in filtered if name not in ("since", "until")]
+
+
+def _said(filtered: Parameters) -> Parameters:
+    """The filters as the page names them."""
+    period = _period()
+    return [*_chosen(filtered), *([("last", period)] if period else [])]
+
+
+def _period() -> str:
+    """The name of the period, if one was chosen and not its ends."""
+    arguments = flask.request.args
+    name = arguments.get("period", "")
+    return name if name in LENGTHS and not arguments.get("since") else ""
 
 
 def _values(filtered: Parameters) -> dict[str, list[str]]:

@@ -109,7 +109,9 @@ def render(template: str, **values: Any) -> flask.Response:
         **{
             "navigation": NAVIGATION,
             "principal": principal,
-            "is_admin": principal is not None and Scope.ADMIN in principal.scopes,
+            "is_admin": principal is not None
+            and principal.of_operator
+            and Scope.ADMIN in principal.scopes,
             "csrf": session.nonce if session else "",
             "zone": current_zone().key,
             "theme": theme if theme in THEMES else THEMES[0],

@@ -14,6 +14,7 @@ from .wording import is_withheld, moment_of
 
 blueprint = pages_named("records")
 
+ARCHIVED = [("include", "archived")]  # a record is shown wherever it is kept
 NEIGHBOURS = 4  # on either side
 # The list is newest first, so its nearer end is found by windows that grow until they hold enough.
 WINDOWS_S = (0.05, 1, 30, 900, 86_400)
@@ -26,7 +27,7 @@ OPERATION_ROWS = 100
 @page()
 def show_action(record_id: str) -> Page:
     """An action log: request, response, its operation, its neighbours in time."""
-    record = ask(f"/logs/actions/{record_id}").body
+    record = ask(f"/logs/actions/{record_id}", ARCHIVED).body
     return render(
         "action.html",
         here="actions",
@@ -41,7 +42,7 @@ def show_action(record_id: str) -> Page:
 @page()
 def show_audit(record_id: str) -> Page:
     """An audit log: what changed, its operation, and the whole trail of its resource."""
-    record = ask(f"/logs/audits/{record_id}").body
+    record = ask(f"/logs/audits/{record_id}", ARCHIVED).body
     trail = ask(
         f"/logs/audits/resource/{record['resource_type']}/{record['resource_id']}",
         [("limit", str(TRAIL_ROWS))],

@@ -1,6 +1,7 @@
 """How values are written on pages: times in the viewer's zone, counts, durations, names."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -10,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 NOTHING = "\N{EN DASH}"
 UTC_ZONE = ZoneInfo("UTC")
-MASK_START, MASK_END = "[redacted: ", "]"
+MASK = re.compile(r"\[(?:redacted|hashed): (.+)\]", re.DOTALL)
 WITHHELD = "withheld"
 SECONDS_OF = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -121,12 +122,13 @@ def write_value(value: Any) -> str:
 
 def is_masked(value: Any) -> bool:
     """Whether a secret stood here when the record was made."""
-    return isinstance(value, str) and value.startswith(MASK_START) and value.endswith(MASK_END)
+    return isinstance(value, str) and MASK.fullmatch(value) is not None
 
 
 def masked_word(value: str) -> str:
-    """What kind of secret stood here."""
-    return value[len(MASK_START) : -len(MASK_END)]
+    """What kind of secret stood here, or its keyed hash."""
+    found = MASK.fullmatch(value)
+    return found.group(1) if found else ""
 
 
 def is_withheld(value: Any) -> bool:

@@ -26,6 +26,8 @@ These are read by the command lines of the Procfile, not by the code.
 | `PORT` | `8000` | port | Where gunicorn listens, as hosts that read a Procfile set it. |
 | `OPSLEDGER_WEB_WORKERS` | `2` | processes | Of gunicorn; one or two per core. |
 | `OPSLEDGER_WEB_THREADS` | `8` | threads | Of each; queries mostly wait for Postgres. |
+| `OPSLEDGER_STREAM_PORT` | `8010` | port | Where the process that holds streams listens. |
+| `OPSLEDGER_STREAM_WORKERS` | `1` | processes | Of it; each holds up to 1,000 streams. |
 | `OPSLEDGER_WORKER_CONCURRENCY` | `4` | threads | Of the Celery worker; each takes a connection. |
 
 ## Several roles, one database

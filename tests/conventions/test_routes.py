@@ -14,6 +14,7 @@ PUBLIC = {
     "/openapi.json": "the documentation itself",
     "/health/live": "probes have no key",
     "/health/ready": "probes have no key",
+    "/api/v1/exports/<export_id>/file": "the link is signed, and works for a quarter of an hour",
     "/static/<path:filename>": "vendored assets",
 }
 

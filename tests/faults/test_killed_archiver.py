@@ -114,7 +114,7 @@ BOUNDARIES = [
         (objects.os, "link", 2),
         (segment_file, "verify", 4),
         (archiving, "register", 4),
-        (archiving.Archiver, "_sweep", 4),
+        (archiving, "sweep", 4),
         (archiving, "drop_archived", 1),
         (archiving.Archiver, "_drop", 1),
     )
@@ -147,20 +147,22 @@ def test_an_archiver_killed_between_two_steps_lost_and_doubled_nothing(
 
 
 def test_archivers_killed_at_any_moment_lose_and_double_nothing(archive: Archive) -> None:
-    """One after the other, at random moments, until one of them finishes; thirteen weeks."""
-    worlds = [settled(archive) for _ in range(13)]
+    """One after the other, each with a little more time, until one of them finishes."""
+    worlds = [settled(archive) for _ in range(8)]
 
     def work(database: Database) -> None:
         archiving.Archiver(database, objects.LocalObjects(archive.root), hot_days=90).run()
 
-    def killed() -> bool:
+    def killed(kills: int) -> bool:
         child = os.fork()
         if not child:
             try:
                 work(Database.connect(archive.world.opsledger.settings.url_of("maintenance")))
             finally:
                 os._exit(0)
-        killer = threading.Timer(random.uniform(0.005, 0.25), os.kill, (child, signal.SIGKILL))
+        killer = threading.Timer(
+            random.uniform(0.005, 0.2 * 1.2**kills), os.kill, (child, signal.SIGKILL)
+        )
         killer.start()
         ended = os.waitpid(child, 0)[1]
         killer.cancel()
@@ -168,11 +170,11 @@ def test_archivers_killed_at_any_moment_lose_and_double_nothing(archive: Archive
         return os.WIFSIGNALED(ended)
 
     kills = 0
-    while killed():
+    while killed(kills):
         kills += 1
         time.sleep(0.01)
         for tenant, _, ids in worlds[:: len(worlds) - 1]:
             assert ids_of(archive, tenant) == ids
-    assert kills >= 5
+    assert kills >= 3
     for tenant, _, ids in worlds:
         check_finished(archive, tenant, ids)

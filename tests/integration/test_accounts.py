@@ -39,10 +39,13 @@ LOCKED = ProviderKind(
 
 
 @pytest.fixture(autouse=True)
-def locked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that asks for credentials is in the catalogue."""
+def locked(monkeypatch: pytest.MonkeyPatch, maintenance: Database) -> Iterator[None]:
+    """A provider that asks for credentials is in the catalogue; what is kept for it goes after."""
     monkeypatch.setitem(catalogue.KINDS, "locked", LOCKED)
     SEEN.clear()
+    yield
+    with maintenance.unrestricted_unsafe() as session:
+        session.execute(text("DELETE FROM provider_accounts WHERE provider = 'locked'"))
 
 
 @pytest.fixture

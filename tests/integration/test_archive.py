@@ -263,6 +263,26 @@ def test_what_arrives_for_an_archived_week_is_late(archive: Archive) -> None:
     assert partition_name(Kind.ACTION, week) not in archive.partitions()
 
 
+def test_batches_whose_rows_are_all_cold_are_deleted_in_order(archive: Archive) -> None:
+    """Those before the first that has a hot row; the last one stays in any case."""
+    week, tenant, idle = unused_week(), archive.settle(), archive.settle()
+    old = [action(tenant.tenant_id, at=at) for at in days_of(week, 4)]
+    archive.world.put(old[0])
+    archive.world.put(old[1])
+    archive.world.put(old[2], action(tenant.tenant_id))  # a hot row keeps it and all behind it
+    archive.world.put(old[3])
+    archive.world.put(audit(tenant.tenant_id))
+    for at in days_of(week, 2):
+        archive.world.put(action(idle.tenant_id, at=at))
+    archive.run()
+    statement = "SELECT row_count FROM log_batches WHERE tenant_id = :id AND kind = :kind"
+    left = archive.ask(f"{statement} ORDER BY seq", id=tenant.tenant_id, kind="action")
+    assert [row.row_count for row in left] == [2, 1]
+    assert len(archive.ask(statement, id=tenant.tenant_id, kind="audit")) == 1
+    assert len(archive.ask(statement, id=idle.tenant_id, kind="action")) == 1
+    assert tenant.get("/api/v1/logs/stats").json["total_actions"] == 5
+
+
 def test_the_database_drops_nothing_that_the_register_does_not_have(archive: Archive) -> None:
     """Whoever calls it: it names the days that are missing."""
     week, tenant = unused_week(), archive.settle()

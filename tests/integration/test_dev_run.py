@@ -168,7 +168,7 @@ def test_a_run_serves_says_how_to_try_it_and_stops_in_order(
     family = process.descendants(first.process.pid)
     assert first.end() == 0
     stopping = re.findall(r"^(\w+) +stopping$", first.output, re.MULTILINE)
-    assert stopping == ["web", "beat", "worker", "broker", "postgres"]
+    assert stopping == ["web", "stream", "beat", "worker", "broker", "postgres"]
     assert not any(process.is_alive(pid) for pid in family)
     assert not settings.exists()
 

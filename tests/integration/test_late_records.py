@@ -202,14 +202,14 @@ def test_what_is_late_is_judged_when_it_arrives(
         ("WORKER_DATABASE_URL", "SELECT id FROM late_records"),
         ("WORKER_DATABASE_URL", "UPDATE late_records SET id = id"),
         ("WORKER_DATABASE_URL", "DELETE FROM late_records"),
-        ("MAINTENANCE_DATABASE_URL", "DELETE FROM late_records"),
+        ("MAINTENANCE_DATABASE_URL", "UPDATE late_records SET id = id"),
         ("MAINTENANCE_DATABASE_URL", "INSERT INTO late_records DEFAULT VALUES"),
     ],
 )
 def test_each_role_may_do_just_what_it_needs(
     environment: dict[str, str], setting: str, statement: str
 ) -> None:
-    """The worker inserts, maintenance reads, web sees nothing."""
+    """The worker inserts, maintenance reads and deletes, web sees nothing."""
     database = Database.connect(environment[setting])
     with pytest.raises(ProgrammingError) as denied, database.unrestricted_unsafe() as session:
         session.execute(text(statement))

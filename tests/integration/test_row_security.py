@@ -188,8 +188,10 @@ WRITES = (
 )
 
 
-# The maintenance role manages keys, and removes dead letters that were dealt with.
+# The maintenance role manages keys, and removes dead letters that were dealt with, and batches
+# whose records are archived.
 MAINTAINED = {
+    "log_batches": ("DELETE", "LOCK"),
     "api_keys": ("INSERT", "UPDATE", "COPY", "LOCK"),
     "dead_letters": ("DELETE", "LOCK", "FOR UPDATE"),
 }

@@ -223,7 +223,7 @@ def test_a_provider_that_is_away_is_a_transient_error(
     tenant = world.settle().tenant_id
     line = Line(settings.database_url)
     database = Database.connect(line.url)
-    impatient = replace(settings, provider_backoff_s=0.001, provider_failures_max=1_000)
+    impatient = replace(settings, provider_backoff_s=0.001, provider_failures_max=2)
     sandbox = Direct(Providers(database, impatient), CRM, "crm_get")
     made = sandbox.create(tenant, FULL)
     line.cut()

@@ -47,6 +47,7 @@ class Visitor:
         self.page.fill("#key", secret)
         self.page.keyboard.press("Enter")
         self.page.wait_for_selector("h1:text('Overview')")
+        self.settle()
 
     def open(self, path: str) -> None:
         """Open a path and wait until nothing more is loaded."""

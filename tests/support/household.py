@@ -22,6 +22,7 @@ class Household:
     audit_id: UUID
     items: dict[str, str]
     key_id: UUID
+    export_id: str
 
     def asker(self, path: str) -> Inhabitant:
         """Whose key opens a path: the tenant's, or the operator's that administers it."""
@@ -40,6 +41,7 @@ class Household:
             "action_id": str(self.action_id),
             "audit_id": str(self.audit_id),
             **self.items,
+            "export_id": self.export_id,
             "operation_id": f"operation {self.marker}",
             "resource_type": "contact",
             "resource_id": f"resource/{self.marker}",
@@ -87,7 +89,9 @@ def furnish(world: World) -> Household:
             session, who.tenant_id, "knowledge", provider="local", options={}, credentials=None
         )
     items = _kept_by_providers(who, marker)
-    return Household(who, operator, marker, actions[0].id, audits[0].id, items, key.id)
+    wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
+    export_id = who.post("/api/v1/exports", json=wanted).json["id"]
+    return Household(who, operator, marker, actions[0].id, audits[0].id, items, key.id, export_id)
 
 
 def _kept_by_providers(who: Inhabitant, marker: str) -> dict[str, str]:

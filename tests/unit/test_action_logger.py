@@ -12,7 +12,7 @@ from app.capture import ActionLogger, Recorder, log_action
 from app.capture import recorder as module
 from app.capture.recorder import current_recorder, set_process_recorder
 from app.domain.records import ActionRecord, ActionStatus, Record
-from app.errors import InvalidRecord, ProviderError, ProviderTimeout
+from app.errors import InvalidRecord, ProviderCode, ProviderError, ProviderTimeout
 from tests.support.samples import TENANT, action_values, metric, open_spool, recover_records
 
 
@@ -107,7 +107,7 @@ def test_the_time_of_the_block_is_measured(kept: Kept) -> None:
     ("error", "status", "message"),
     [
         (ValueError("no such contact"), "failure", "no such contact"),
-        (ProviderError("quota", permanent=True), "failure", "quota"),
+        (ProviderError("quota", code=ProviderCode.RATE_LIMITED), "failure", "quota"),
         (KeyError("id"), "failure", "'id'"),
         (ValueError(), "failure", "ValueError"),
         (KeyboardInterrupt(), "failure", "KeyboardInterrupt"),
@@ -145,7 +145,7 @@ def test_a_bad_value_never_hides_the_providers_exception(kept: Kept) -> None:
     def call_provider() -> None:
         with logger() as call:
             call.metadata = ["no object"]  # type: ignore[assignment]
-            raise ProviderError("quota", permanent=True)
+            raise ProviderError("quota", code=ProviderCode.RATE_LIMITED)
 
     before = metric("opsledger_lost_total", kind="action", reason="invalid")
     with pytest.raises(ProviderError, match="quota"):

@@ -42,7 +42,8 @@ def test_role_urls_without_a_database_are_ignored() -> None:
 def test_children_are_told_where_everything_is() -> None:
     """Port, data directory (absolute), demo mode, broker and databases."""
     settings = RunSettings.from_environment(ROOT, {"PORT": "8001", "OPSLEDGER_DATA_DIR": "d"})
-    told = settings.children_settings({"DATABASE_URL": "postgresql://a/b"}, "redis://r/0", {})
+    given = {"OPSLEDGER_STREAM_PORT": "8123"}
+    told = settings.children_settings({"DATABASE_URL": "postgresql://a/b"}, "redis://r/0", given)
     assert told == {
         "DATABASE_URL": "postgresql://a/b",
         "REDIS_URL": "redis://r/0",
@@ -51,6 +52,7 @@ def test_children_are_told_where_everything_is() -> None:
         "OPSLEDGER_HOST": "127.0.0.1",
         "OPSLEDGER_DATA_DIR": "/checkout/d",
         "OPSLEDGER_DEMO": "1",
+        **given,
     }
 
 

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid4
 from ...domain.codec import dump_json
 from ...domain.identity import format_time
 from ...domain.resources import Contact
-from ...errors import ProviderAway, ProviderTimeout, QueryTimeout, StoreUnavailable
+from ...errors import ProviderTimeout, QueryTimeout, ServerAway, StoreUnavailable
 from ...store.contacts import ContactRepository
 from ...store.sandbox import SandboxItem, SandboxRepository
 from ...store.session import Database
@@ -42,7 +42,7 @@ class SandboxServer:
             with self._database.tenant(self._tenant_id) as session:
                 return _answer(session, self._tenant_id, request)
         except StoreUnavailable as error:
-            raise ProviderAway("The sandbox cannot be reached") from error
+            raise ServerAway("The sandbox cannot be reached") from error
         except QueryTimeout as error:
             raise ProviderTimeout("The sandbox did not answer in time") from error
 

@@ -3,7 +3,7 @@
 
 (() => {
   const YEAR_S = 31536000;
-  const SEQUENCE_MS = 900; // between the two keys of a shortcut
+  const SEQUENCE_MS = 1500; // between the two keys of a shortcut
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
   const remember = (name, value) => {
@@ -180,6 +180,7 @@
       if ("copy" in button.dataset) copy(button.dataset.copy, "curl" in button.dataset ? "Command" : "Id");
       if (button.dataset.copyFrom) copy(one(`#${CSS.escape(button.dataset.copyFrom)}`).textContent, "JSON");
       if ("copyLink" in button.dataset) copy(location.href, "Link");
+      if ("live" in button.dataset) follow(!source);
       if ("themeSwitch" in button.dataset) switchTheme();
       if (button.dataset.open) one(`#${button.dataset.open}`).showModal();
       if ("close" in button.dataset) button.closest("dialog").close();
@@ -207,6 +208,49 @@
     button.setAttribute("aria-expanded", String(!panel.hidden));
     if (!panel.hidden) one("input:not([type=hidden])", panel)?.focus();
   };
+
+  // Live: rows as they are committed. The browser comes back by the cursor of the last event, so
+  // none is missed; a row that is shown already is told by its id.
+  const ROWS_MAX = 1000;
+  const RECONNECT_MS = 2000;
+  let source = null;
+  const arrive = (event) => {
+    const room = one("#rows");
+    if (!room) { location.reload(); return; }
+    const made = document.createElement("template");
+    made.innerHTML = event.data; // of our own server, which escapes what records hold
+    const fresh = all("tr.row", made.content).filter((row) => !document.getElementById(row.id));
+    fresh.forEach((row) => row.classList.add("arrived"));
+    const first = one("tr.row", room);
+    const top = first?.getBoundingClientRect().top;
+    room.prepend(...fresh);
+    if (scrollY > 0 && first) scrollBy(0, first.getBoundingClientRect().top - top);
+    all("tr.row", room).slice(ROWS_MAX).forEach((row) => row.remove());
+    localize(room);
+  };
+  const connect = (url, after) => {
+    const opened = (source = new EventSource(`${url}&after=${encodeURIComponent(after)}`));
+    let last = after;
+    opened.addEventListener("rows", (event) => { last = event.lastEventId; arrive(event); });
+    opened.addEventListener("none", (event) => { last = event.lastEventId; });
+    opened.addEventListener("error", () => {
+      // After an error of the server the browser does not come back by itself.
+      if (opened.readyState === EventSource.CLOSED && source === opened) setTimeout(() => source === opened && connect(url, last), RECONNECT_MS);
+    });
+  };
+  const follow = (on) => {
+    const button = one("[data-live]");
+    const url = one("#results")?.dataset.liveUrl;
+    source?.close();
+    source = null;
+    if (on && !url) say("This view ends in the past: choose an open period");
+    if (on && url) {
+      connect(url, "");
+    }
+    button.setAttribute("aria-pressed", String(source !== null));
+  };
+  document.addEventListener("htmx:afterSwap", (event) => { if (source && event.detail.target.id === "results") follow(true); });
+  addEventListener("pagehide", () => source?.close());
 
   // Keys
   let first = "", firstAt = 0;
@@ -242,6 +286,7 @@
       f: () => one("[data-toggle]")?.click(),
       c: () => one("[data-curl]")?.click(),
       y: () => copy(location.href, "Link"),
+      l: () => one("[data-live]")?.click(),
       t: switchTheme,
       "?": () => one("#shortcuts").showModal(),
     }[sequence];
@@ -257,5 +302,5 @@
   localize(document);
   moments(document);
   const more = one("#more-filters");
-  if (more && all("input:not([type=hidden])", more).some((input) => input.value)) { more.hidden = false; one("[data-toggle]").setAttribute("aria-expanded", "true"); }
+  if (more && all("input:not([type=hidden])", more).some((input) => (input.type === "checkbox" ? input.checked : input.value))) { more.hidden = false; one("[data-toggle]").setAttribute("aria-expanded", "true"); }
 })();

@@ -1,0 +1,187 @@
+"""The live stream: a log's records as server-sent events, in commit order, each exactly once.
+
+An event is a page of the tail and names the cursor behind it, so who was cut off goes on from the
+last event it has. Nothing is buffered for a slow reader: it is read for when it is ready to go on.
+"""
+
+import threading
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+from uuid import UUID
+
+import flask
+import orjson
+from cachetools import TTLCache
+
+from ..auth import DOOR, READING, Door, has_scope, key_digest, requires
+from ..domain.access import Scope
+from ..errors import CursorTooOld, QueryTimeout, StoreUnavailable, Unauthenticated
+from ..pipeline.commits import News
+from ..store.action_logs import ActionLogRepository
+from ..store.audit_logs import AuditLogRepository
+from ..store.cooperative import is_cooperative, wait_cooperatively
+from . import actions, audits
+from .listing import tail_of
+from .parsing import Blueprint
+from .schemas import ActionLogSummarySchema, AuditLogSummarySchema, StreamQuery
+from .service import Service, current_service, current_tenant
+from .withholding import all_withheld, refuse_search
+
+blueprint = Blueprint("stream", __name__, description="Records as they are committed.")
+
+NEWS = "opsledger-news"  # the key in Flask's app.extensions
+ROWS_MAX = 100  # of one event
+LOOK_S = 10.0  # without news: one may have been lost
+BEAT_S = 2.0  # between two signs of life, at each of which the key is looked up anew
+RETRY_MS = 1000  # until a client comes back
+AWAY_S = 1.0  # between two tries while the database is away
+SHARED_S = 2.0  # how long a page is kept for others that stand at the same place
+SHARED_MAX = 1000
+
+LOGS: dict[str, tuple[Any, Any, Any]] = {
+    "actions": (ActionLogRepository, actions.filters_of, ActionLogSummarySchema(many=True)),
+    "audits": (AuditLogRepository, audits.filters_of, AuditLogSummarySchema(many=True)),
+}
+_locks: TTLCache[tuple[Any, ...], threading.Lock] = TTLCache(SHARED_MAX, 60 * SHARED_S)
+_shared: TTLCache[tuple[Any, ...], tuple[bytes, str, bool]] = TTLCache(SHARED_MAX, SHARED_S)
+
+
+@blueprint.route("/logs/stream")
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@blueprint.arguments(StreamQuery, location="query")
+@blueprint.response(200, {"type": "string"}, content_type="text/event-stream")
+def stream_log(query: dict[str, Any]) -> flask.Response:
+    """Follow a log: server-sent events, each an array of records as the lists show them.
+
+    Go on from an event by its id, as Last-Event-ID or `after`; without, it starts at the oldest hot
+    record, or by `since`. A process that does not hold streams answers with what is there and ends.
+    """
+    filters = LOGS[query["log"]][1](query)
+    refuse_search(filters)
+    if is_cooperative():
+        wait_cooperatively()
+    if query["log"] == "audits":
+        current_service().readings.note("audit_logs", "stream")
+    stream = Stream(
+        service=current_service(),
+        news=flask.current_app.extensions[NEWS],
+        door=flask.current_app.extensions[DOOR],
+        tenant_id=current_tenant(),
+        digest=key_digest(),
+        with_payloads=has_scope(Scope.LOGS_READ_PAYLOADS),
+        log=query["log"],
+        filters=filters,
+        held=is_cooperative(),
+    )
+    pages = stream.pages(flask.request.headers.get("Last-Event-ID") or query.get("after"))
+    first = next(pages)  # here, so that what is wrong with the cursor is an answer of its own
+    start = [f"retry: {RETRY_MS}\n\n".encode(), first]
+    response = flask.Response(chain(start, pages), mimetype="text/event-stream")
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream:
+    """One reader's stream, which outlives its request.
+
+    Args:
+        held: whether it goes on; else it ends where there is nothing more for now.
+    """
+
+    service: Service
+    news: News
+    door: Door
+    tenant_id: UUID
+    digest: bytes
+    with_payloads: bool
+    log: str
+    filters: Any
+    held: bool
+
+    def pages(self, after: str | None) -> Iterator[bytes]:
+        """Event upon event.
+
+        Raises:
+            CursorTooOld: it goes on, but not from there; of one that is held an event says so.
+            StoreUnavailable: the database is away; one that is held waits for it.
+        """
+        while True:
+            mark = self.news.mark(self.tenant_id) if self.held else None
+            try:
+                event, after, at_end = self._page(after, mark)
+            except (CursorTooOld, StoreUnavailable, QueryTimeout) as error:
+                if not self.held:
+                    raise
+                if isinstance(error, CursorTooOld):
+                    yield _event("gone", error.resume, {"detail": error.detail})
+                    return
+                yield b": the database is away\n\n"
+                time.sleep(AWAY_S)
+                continue
+            yield event
+            if at_end and (mark is None or not (yield from self._await_news(mark))):
+                return
+
+    def _await_news(self, mark: int) -> Generator[bytes, None, bool]:
+        """Signs of life until there are news, or it is time to look; False if the key ended."""
+        for _ in range(round(LOOK_S / BEAT_S)):
+            if not _still_opens(self.door, self.digest):
+                yield b'event: ended\ndata: {"detail":"this API key is no longer accepted"}\n\n'
+                return False
+            self.news.wait(self.tenant_id, mark, BEAT_S)
+            if self.news.mark(self.tenant_id) != mark:
+                return True
+            yield b": alive\n\n"
+        return True
+
+    def _page(self, after: str | None, mark: int | None) -> tuple[bytes, str, bool]:
+        """The next event, the cursor behind it and whether that is the end for now.
+
+        Who stands at the same place and has heard the same news shares it: a thousand readers cost
+        one query.
+
+        Args:
+            mark: of the news; None if nothing is to be shared.
+        """
+        if mark is None:
+            return self._read(after)
+        place = (self.tenant_id, self.log, self.filters, after, mark, self.with_payloads)
+        with _locks.setdefault(place, threading.Lock()):
+            known = _shared.get(place)
+            if known is None:
+                known = _shared[place] = self._read(after)
+            return known
+
+    def _read(self, after: str | None) -> tuple[bytes, str, bool]:
+        log_type, _, schema = LOGS[self.log]
+        with self.service.reads.tenant(self.tenant_id) as session:
+            scope = f"{self.log} {self.tenant_id} commit"
+            found = log_type(session, self.tenant_id)
+            rows, cursor, at_end = tail_of(found, self.filters, scope, after, ROWS_MAX)
+        if not rows:  # the place is told, and nothing is handed over
+            return f"event: none\nid: {cursor}\ndata: []\n\n".encode(), cursor, at_end
+        shown = schema.dump(rows if self.with_payloads else all_withheld(rows))
+        return _event("records", cursor, shown), cursor, at_end
+
+
+def _still_opens(door: Door, digest: bytes) -> bool:
+    """Whether the key is still good, as the database said within the last seconds."""
+    try:
+        door.authenticator.recheck(digest, BEAT_S)
+    except Unauthenticated:
+        return False
+    except (StoreUnavailable, QueryTimeout):
+        return True  # it was good, and nothing is read meanwhile
+    return True
+
+
+def _event(name: str, cursor: str, value: Any) -> bytes:
+    return b"event: %s\nid: %s\ndata: %s\n\n" % (
+        name.encode(),
+        cursor.encode(),
+        orjson.dumps(value),
+    )

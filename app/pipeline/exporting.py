@@ -1,0 +1,119 @@
+"""Exporting: what was asked for is written to a file, one export after the other."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ..config import Settings
+from ..domain.access import FREE_FORM, WITHHELD
+from ..domain.exports import KEPT_S, Export, ExportState
+from ..domain.filters import Filters
+from ..domain.identity import EPOCH
+from ..errors import OpsledgerError
+from ..store.cold import ColdStore
+from ..store.everything import FILTERS, read_everything
+from ..store.exports import next_open, note_export, outdated
+from ..store.objects import LocalObjects, file_digest
+from ..store.session import Database
+from ..telemetry import EXPORTS, get_logger
+from .export_files import open_writer
+
+log = get_logger(__name__)
+
+COLD_S_MAX = 300.0  # one query of the archive; nobody waits for it at a request
+
+
+def run_exports(database: Database, settings: Settings) -> int:
+    """Make the exports that wait, remove the files of old ones; returns how many were made.
+
+    Args:
+        database: of the maintenance role.
+    """
+    _expire(database, settings)
+    made = 0
+    while True:
+        with database.unrestricted_unsafe() as session:
+            export = next_open(session)
+        if export is None:
+            return made
+        _make(database, settings, export)
+        made += 1
+
+
+def _make(database: Database, settings: Settings, export: Export) -> None:
+    """Write one export; that it failed is noted with it, and the others go on."""
+    path = settings.exports_dir / export.key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    begun = path.with_name(f".{path.name}")
+    begun.unlink(missing_ok=True)  # of a worker that died
+    try:
+        rows = _write(database, settings, export, begun)
+        done = {"row_count": rows, "bytes": begun.stat().st_size, "sha256": file_digest(begun)}
+        begun.replace(path)
+    except (OpsledgerError, OSError) as error:
+        EXPORTS.labels("failed").inc()
+        log.exception("export failed", export=str(export.id), error=repr(error))
+        begun.unlink(missing_ok=True)
+        _note(database, export, ExportState.FAILED, error=str(error), finished_at=_now())
+        return
+    EXPORTS.labels("ready").inc()
+    _note(database, export, ExportState.READY, percent=100, finished_at=_now(), **done)
+
+
+def _write(database: Database, settings: Settings, export: Export, path: Path) -> int:
+    cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=COLD_S_MAX)
+    filters = filters_of(export)
+    writer = open_writer(path, export.kind, export.format)
+    rows, percent = 0, -1
+    newest = filters.until or _now()
+    oldest = filters.since or EPOCH
+    for page in _pages(database, export, filters, cold if export.include_archived else None):
+        writer.write(page)
+        rows += len(page)
+        passed = (newest - page[-1]["created_at"]) / max(newest - oldest, timedelta.resolution)
+        if percent != (percent := min(99, max(0, int(passed * 100)))):
+            _note(database, export, ExportState.RUNNING, percent=percent, row_count=rows)
+    writer.close()
+    return rows
+
+
+def _pages(
+    database: Database, export: Export, filters: Filters, cold: ColdStore | None
+) -> Iterator[list[dict[str, Any]]]:
+    for page in read_everything(database, export.tenant_id, export.kind, filters, cold):
+        yield [withheld(row) for row in page] if export.withhold else page
+
+
+def withheld(row: dict[str, Any]) -> dict[str, Any]:
+    """A record without what is free-form in it."""
+    return {name: WITHHELD if name in FREE_FORM else value for name, value in row.items()}
+
+
+def filters_of(export: Export) -> Filters:
+    """The filters that an export was asked for with."""
+    values = dict(export.filters)
+    for name in ("since", "until"):
+        if name in values:
+            values[name] = datetime.fromisoformat(values[name])
+    for name, value in values.items():
+        if isinstance(value, list):
+            values[name] = tuple(value)
+    return FILTERS[export.kind](**values)
+
+
+def _expire(database: Database, settings: Settings) -> None:
+    with database.unrestricted_unsafe() as session:
+        old = outdated(session, _now() - timedelta(seconds=KEPT_S))
+    for export in old:
+        (settings.exports_dir / export.key).unlink(missing_ok=True)
+        _note(database, export, ExportState.EXPIRED)
+
+
+def _note(database: Database, export: Export, state: ExportState, **values: Any) -> None:
+    with database.unrestricted_unsafe() as session:
+        note_export(session, export, state, **values)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,98 @@
+"""The stream process of the Procfile: every record once and soon, whatever is cut off."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from app.dev import EmbeddedBroker
+from app.dev.server import free_port
+from tests.support.events import Follower
+from tests.support.product import ROOT, Product
+
+KEY = "test-api-key-12345"
+CALLS = 20
+SOON_S = 1.0
+PROGRAMS = ("web", "worker", "stream")
+
+
+@pytest.fixture
+def streaming(product_environment: dict[str, str], tmp_path: Path) -> Iterator[Product]:
+    """Web, worker and stream."""
+    env = {**product_environment, "OPSLEDGER_STREAM_PORT": str(free_port())}
+    with Product(env, tmp_path, PROGRAMS) as product:
+        assert product.wait_for(lambda: "Booting worker" in log_of(product))
+        yield product
+
+
+def log_of(product: Product) -> str:
+    return product.programs["stream"].log_path.read_text()
+
+
+def follow(product: Product, secret: str = KEY, **asked: str) -> Follower:
+    port = product.env["OPSLEDGER_STREAM_PORT"]
+    return Follower(f"http://127.0.0.1:{port}/api/v1/logs/stream", secret, **asked)
+
+
+def crm_calls(follower: Follower) -> list[str]:
+    return [row["id"] for row in follower.records if row["action_type"] == "crm_create"]
+
+
+def has_at_least(follower: Follower, number: int) -> bool:
+    return len(crm_calls(follower)) >= number
+
+
+def test_records_come_once_and_soon_through_death_of_stream_and_broker(
+    streaming: Product, broker: EmbeddedBroker
+) -> None:
+    """Quiet, then the stream killed and started again, then the broker away and back."""
+    followers = [follow(streaming) for _ in range(5)]
+    assert streaming.wait_for(lambda: all(one.connections for one in followers))
+    first, delays = followers[0], []
+    for _ in range(CALLS):
+        called, wanted = time.time(), len(crm_calls(first)) + 1
+        streaming.call_crm()
+        assert streaming.wait_for(partial(has_at_least, first, wanted))
+        delays.append(time.time() - called)
+    assert sorted(delays)[CALLS // 2] < SOON_S  # a busy machine may keep some of them waiting
+    stream = streaming.programs["stream"]
+    stream.stop()
+    for _ in range(CALLS):
+        streaming.call_crm()
+    stream.start()
+    assert streaming.wait_for(lambda: all(len(crm_calls(f)) >= 2 * CALLS for f in followers))
+    broker.stop()
+    for _ in range(CALLS):
+        streaming.call_crm()
+    broker.start()
+    assert streaming.wait_for(lambda: all(len(crm_calls(f)) >= 3 * CALLS for f in followers))
+    listed = streaming.get("/api/v1/logs/actions?order=commit&limit=1000").json()
+    expected = [row["id"] for row in listed if row["action_type"] == "crm_create"]
+    for follower in followers:
+        assert crm_calls(follower) == expected  # in commit order, none missing, none twice
+        follower.stop()
+
+
+def test_a_revoked_key_is_cut_off_within_five_seconds(streaming: Product) -> None:
+    """The stream says so, and a new one is not begun."""
+
+    def run(*command: str) -> str:
+        argv = [sys.executable, "-m", "flask", "--app", "wsgi", "keys", *command]
+        return subprocess.run(
+            argv, cwd=ROOT, env=streaming.env, check=True, capture_output=True, text=True
+        ).stdout
+
+    made = run("create", "demo", "--name", "viewer", "--scope", "logs:read")
+    secret = made.split()[-1]
+    follower = follow(streaming, secret, since=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    assert streaming.wait_for(lambda: "Last-Event-ID" in follower.headers)
+    key = next(line.split()[0] for line in run("list", "demo").splitlines() if "viewer" in line)
+    run("revoke", key)
+    revoked = time.monotonic()
+    assert streaming.wait_for(lambda: follower.ended is not None, 10)
+    assert time.monotonic() - revoked < 5

@@ -1,0 +1,87 @@
+"""Takes the pictures of docs/dashboard from a running service: python -m tests.screenshots.
+
+It signs in to `make run` (ADDRESS and KEY name another), tells it a believable week if it has few
+records, and looks at each page as a visitor does.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import requests
+from playwright.sync_api import Page, sync_playwright
+
+from tests.support.story import Record, tell
+
+ADDRESS = os.environ.get("ADDRESS", "http://localhost:8000")
+KEY = os.environ.get("KEY", "test-api-key-12345")
+FOLDER = Path(__file__).parents[1] / "docs" / "dashboard"
+FEW = 1_000
+DAYS, PER_DAY = 8, 4_000
+WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+ROW = "tr.row .c-time a"
+
+
+def main() -> None:
+    """Tell the story if there is none, and take all pictures."""
+    api = requests.Session()
+    api.headers["X-API-Key"] = KEY
+    if api.get(f"{ADDRESS}/api/v1/logs/stats", timeout=30).json()["total_actions"] < FEW:
+
+        def post(path: str, records: list[Record]) -> None:
+            api.post(ADDRESS + path, json=records, timeout=60).raise_for_status()
+
+        tell(post, days=DAYS, per_day=PER_DAY)
+    with sync_playwright() as playwright:
+        found = os.environ.get("CHROMIUM") or shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        for scheme in ("light", "dark"):
+            context = browser.new_context(viewport=WIDE, color_scheme=scheme)
+            page = context.new_page()
+            look(page, scheme)
+            context.close()
+        context = browser.new_context(viewport=PHONE, color_scheme="light", device_scale_factor=2)
+        page = context.new_page()
+        enter(page)
+        take(page, "/", "phone")
+        browser.close()
+
+
+def look(page: Page, scheme: str) -> None:
+    """Every page in one scheme."""
+    page.goto(f"{ADDRESS}/sign-in")
+    shoot(page, f"sign-in-{scheme}")
+    enter(page)
+    take(page, "/", f"overview-{scheme}", whole=True)
+    take(page, "/actions?period=24h&status=failure&status=timeout", f"actions-{scheme}")
+    page.click(ROW)
+    shoot(page, f"action-{scheme}", whole=True)
+    take(page, "/audits?resource_type=settings", f"audits-{scheme}")
+    page.click(ROW)
+    shoot(page, f"audit-{scheme}")
+    take(page, "/resources/settings/billing", f"resource-{scheme}")
+    take(page, "/analytics", f"analytics-{scheme}")
+
+
+def enter(page: Page) -> None:
+    """Sign in."""
+    page.goto(f"{ADDRESS}/sign-in")
+    page.fill("#key", KEY)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h1:text('Overview')")
+
+
+def take(page: Page, path: str, name: str, *, whole: bool = False) -> None:
+    """Open a path and take a picture."""
+    page.goto(ADDRESS + path)
+    shoot(page, name, whole=whole)
+
+
+def shoot(page: Page, name: str, *, whole: bool = False) -> None:
+    """Take a picture once nothing more is loaded."""
+    page.wait_for_load_state("networkidle")
+    page.screenshot(path=str(FOLDER / f"{name}.png"), full_page=whole)
+
+
+if __name__ == "__main__":
+    main()
