@@ -3,6 +3,7 @@
 VENV ?= .venv
 PYTHON ?= python3
 ARGS ?=
+FUZZ_SEED ?= 7
 
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --require-hashes --disable-pip-version-check --quiet --quiet
@@ -36,10 +37,10 @@ bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)
 chaos: $(VENV)/.installed-dev ## kill, freeze and cut under load, then count (ARGS="--seed 7")
 	@exec $(PY) -m benchmarks.chaos $(ARGS)
 
-fuzz: $(VENV)/.installed-dev ## hostile payloads and made-up requests by the thousand (HOSTILE_PAYLOADS=10000 HOSTILE_SEED=7)
-	@HOSTILE_PAYLOADS=$(or $(HOSTILE_PAYLOADS),10000) HOSTILE_SEED=$(or $(HOSTILE_SEED),7) \
+fuzz: $(VENV)/.installed-dev ## hostile payloads and made-up requests by the thousand (FUZZ_SEED=7, FUZZ_S=600 for each of the two)
+	@FUZZ_PAYLOADS=$(or $(FUZZ_PAYLOADS),10000) FUZZ_SEED=$(FUZZ_SEED) $(if $(FUZZ_S),FUZZ_S=$(FUZZ_S)) \
 	    $(PY) -m pytest tests/integration/test_hostile.py -s $(ARGS)
-	@exec $(PY) -m tests.fuzzing
+	@exec $(PY) -m tests.fuzzing --seed $(FUZZ_SEED) $(if $(FUZZ_S),--seconds $(FUZZ_S))
 
 flask: $(VENV)/.installed-run ## a command against the running stack (ARGS="tenants list")
 	@if test -r "$(DATA_DIR)/env"; then set -a; . "$(abspath $(DATA_DIR))/env"; set +a; \

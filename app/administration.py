@@ -22,6 +22,10 @@ from .store.session import Database
 
 SECRET_BYTES = 32  # 256 bits
 PREFIX_CHARS = 8  # of the secret, shown to tell keys apart
+NO_REDACTION_KEY = (
+    "Set OPSLEDGER_REDACTION_KEY on all hosts first: with it they know that tenants have policies,"
+    " and withhold what one could conceal until they know it"
+)
 
 
 class NoSuchTenant(NotFound):
@@ -76,12 +80,21 @@ class Administration:
         database: the maintenance role's.
         put_on_record: called after each change.
         environment: stands in every new key.
+        may_conceal: whether the platform has the key that redaction policies need.
     """
 
-    def __init__(self, database: Database, put_on_record: PutOnRecord, environment: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        put_on_record: PutOnRecord,
+        environment: str,
+        *,
+        may_conceal: bool,
+    ) -> None:
         self._database = database
         self._put_on_record = put_on_record
         self._environment = environment
+        self._may_conceal = may_conceal
 
     @contextmanager
     def _managing(self) -> Iterator[Any]:
@@ -168,8 +181,11 @@ class Administration:
         Raises:
             NoSuchTenant: there is none of this slug or id.
             InvalidInput: names the setting and its rule.
+            Conflict: a redaction policy, on a platform without the key that it needs.
         """
         given, dropped = tenancy.read_settings(values)
+        if tenancy.REDACTION in given and not self._may_conceal:
+            raise Conflict(NO_REDACTION_KEY)
         with self._managing() as session:
             tenant = _tenant(session, name, lock=True)
             old = store.get_settings(session, tenant.id)

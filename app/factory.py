@@ -150,7 +150,12 @@ def _administration(settings: Settings, opsledger: Opsledger) -> Administration:
             **changes,
         )
 
-    return Administration(database, put_on_record, settings.environment)
+    return Administration(
+        database,
+        put_on_record,
+        settings.environment,
+        may_conceal=bool(settings.redaction_key),
+    )
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

@@ -15,6 +15,8 @@ from ..administration import NewKey
 from ..auth import requires
 from ..domain.access import ApiKey, Holder, Scope, Tenant
 from ..domain.filters import CURSOR_CHARS_MAX, PAGE_ROWS_MAX, open_cursor, seal_cursor
+from ..domain.places import NAME_CHARS_MAX
+from ..domain.policy import PATH_CHARS_MAX, RULES_MAX, Mode
 from ..domain.tenancy import (
     KEY_DAYS_MAX,
     KEY_NAME_CHARS_MAX,
@@ -100,6 +102,26 @@ class TenantChangesSchema(ma.Schema):
             raise ma.ValidationError("Must set at least one of: is_active, name.")
 
 
+class RedactionRuleSchema(ma.Schema):
+    """What becomes of a value: by its key, at any depth, or by its path."""
+
+    mode = ma.fields.String(
+        required=True, validate=ma.validate.OneOf([mode.value for mode in Mode])
+    )
+    key = text(1, NAME_CHARS_MAX)
+    path = text(1, PATH_CHARS_MAX)
+
+
+class RedactionRules(ma.fields.List[Any]):
+    """A redaction policy, which is judged where that of a command is, and shown as it is kept."""
+
+    def _deserialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return value
+
+    def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:
+        return value
+
+
 class TenantSettingsSchema(ma.Schema):
     """What can be set for a tenant; in a change, null drops a setting."""
 
@@ -107,6 +129,15 @@ class TenantSettingsSchema(ma.Schema):
         whole_number(1, KEY_DAYS_MAX, allow_none=True, strict=True),
         "How many days from now a key of the tenant may end at the latest; without it, a key need"
         " not end. Judged when a key is made, changed or rotated.",
+    )
+    redaction = RedactionRules(
+        ma.fields.Nested(RedactionRuleSchema),
+        allow_none=True,
+        metadata={
+            "maxItems": RULES_MAX,
+            "description": "The tenant's redaction policy: what is masked, hashed or dropped before"
+            " it is kept. Each rule has either key or path. Replaces all rules of before.",
+        },
     )
 
 

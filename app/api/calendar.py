@@ -18,9 +18,10 @@ from .adapter import (
     operating,
     page_of,
 )
-from .fields import Timestamp, text
+from .fields import Flag, Timestamp, text
 from .identifiers import path_text
 from .parsing import Blueprint
+from .schemas import described
 
 ATTENDEES_MAX = 200  # Google takes as many
 
@@ -35,11 +36,7 @@ class EventChanges(ChangesSchema):
     location = text(0, 1_000, allow_none=True)
     start = Timestamp()
     end = Timestamp()
-    all_day = ma.fields.Boolean(
-        truthy={True},
-        falsy={False},
-        metadata={"description": "From midnight to midnight, UTC; needs start and end."},
-    )
+    all_day = described(Flag(), "From midnight to midnight, UTC; needs start and end.")
     attendees = addresses(ATTENDEES_MAX)
 
     @ma.validates_schema

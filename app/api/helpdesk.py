@@ -17,7 +17,7 @@ from .adapter import (
     page_of,
     texts,
 )
-from .fields import Timestamp, text
+from .fields import Flag, Timestamp, text
 from .identifiers import path_text
 from .parsing import Blueprint
 
@@ -70,7 +70,7 @@ class NewComment(ma.Schema):
     """A comment to be made; one that is not public is seen by agents alone."""
 
     body = text(1, TEXT_CHARS_MAX, required=True)
-    public = ma.fields.Boolean(truthy={True}, falsy={False})
+    public = Flag()
 
 
 class CommentSchema(KeptSchema):

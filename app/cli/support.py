@@ -71,7 +71,12 @@ HINTS = {
 def administering() -> Iterator[Administration]:
     """What changes tenants and keys; what it refuses ends the command with a sentence."""
     try:
-        yield Administration(database(), audit, settings().environment)
+        yield Administration(
+            database(),
+            audit,
+            settings().environment,
+            may_conceal=bool(settings().redaction_key),
+        )
     except InvalidInput as error:
         first = error.errors[0]
         raise click.BadParameter(first.detail, param_hint=first.field.upper()) from error

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import FieldError, InvalidInput
 from .access import Holder, Scope
+from .policy import read_rules
 
 SLUG_FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SLUG_RULE = "must be 1 to 63 of a-z, 0-9 and hyphens"
@@ -18,6 +19,7 @@ UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TENANT_NAME_CHARS_MAX = 200
 KEY_NAME_CHARS_MAX = 100
 KEY_DAYS_MAX = 3650
+REDACTION = "redaction"  # the setting that holds a tenant's redaction policy
 NETWORKS_MAX = 50  # each is looked at in every request of the key
 OVERLAP_MAX = timedelta(days=30)
 DEFAULT_SCOPES = (Scope.LOGS_READ.value, Scope.LOGS_READ_PAYLOADS.value)
@@ -97,8 +99,15 @@ def _read_days(value: Any) -> int:
     return value
 
 
-# What a tenant can have set, by name, and what reads a value of it.
-TENANT_SETTINGS: dict[str, Callable[[Any], Any]] = {"key_days_max": _read_days}
+def _read_redaction(value: Any) -> list[dict[str, str]] | None:
+    return [rule.as_json() for rule in read_rules(value, REDACTION)] or None
+
+
+# What a tenant can have set, by name, and what reads a value of it; None drops it.
+TENANT_SETTINGS: dict[str, Callable[[Any], Any]] = {
+    "key_days_max": _read_days,
+    REDACTION: _read_redaction,
+}
 
 
 def read_settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -107,6 +116,9 @@ def read_settings(values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
     if unknown or not values:
         rule = f"is not known here; known are {', '.join(sorted(TENANT_SETTINGS))}"
         raise InvalidInput(*(FieldError(name, rule) for name in unknown or ["body"]))
-    given = {name: value for name, value in values.items() if value is not None}
-    set_ = {name: TENANT_SETTINGS[name](value) for name, value in given.items()}
-    return set_, sorted(set(values) - set(given))
+    read = {
+        name: None if value is None else TENANT_SETTINGS[name](value)
+        for name, value in values.items()
+    }
+    set_ = {name: value for name, value in read.items() if value is not None}
+    return set_, sorted(set(values) - set(set_))

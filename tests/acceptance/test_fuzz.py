@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.fuzzing import fuzz, rounds
+from tests.fuzzing.items import faults
+from tests.support.ingest import call
 from tests.support.product import Product
 
 SHORT = ("--phases", "fuzzing", "--max-examples", "2")  # `make fuzz` makes thousands
@@ -34,3 +37,38 @@ def test_made_up_requests_find_nothing_wrong(
         assert result.passed, f"{result.name}: {result.said}"
         cases += result.cases
     assert cases >= 100, cases
+
+
+@pytest.mark.parametrize(
+    ("items", "rejected", "accepted", "words"),
+    [
+        ([call(), {}], [1], 1, ""),
+        ([call(), {}], [0, 1], 0, ""),  # the service may refuse more than the schema says
+        ([call(), {}], [], 2, "item 1 is not under rejected"),
+        ([call(), {}], [0], 1, "item 1 is not under rejected"),
+        ([call(x=1)], [], 1, "item 0 is not under rejected"),
+        ([7], [], 1, "item 0 is not under rejected"),
+        ([call(), call()], [], 1, "of 2 items 1 are accounted for"),
+        ([call()], [5], 0, "were not sent"),
+        ([], [], 0, "no array"),
+        (call(), [], 0, "no array"),
+    ],
+)
+def test_the_check_of_ingest_notices_what_was_let_through(
+    web: tuple[Product, dict[str, str]],
+    items: object,
+    rejected: list[int],
+    accepted: int,
+    words: str,
+) -> None:
+    """Or the runs above would say nothing of bad items, which a 202 answers as well."""
+    document = requests.get(f"http://127.0.0.1:{web[0].port}/openapi.json", timeout=30).json()
+    answer = {
+        "accepted": accepted,
+        "duplicates": 0,
+        "ids": ["id"] * accepted,
+        "rejected": [{"index": index, "errors": []} for index in rejected],
+    }
+    found = faults(document, "/api/v1/ingest/actions", items, answer)
+    assert bool(found) == bool(words), found
+    assert words in "".join(found)

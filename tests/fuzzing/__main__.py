@@ -1,5 +1,6 @@
 """make fuzz: the service as it runs in production, on servers of its own; thousands of requests."""
 
+import argparse
 import sys
 import tempfile
 from pathlib import Path
@@ -14,40 +15,56 @@ EXAMPLES_MAX = 30  # of one operation in one phase
 DATABASE = "opsledger_fuzz"
 
 
-def main(options: list[str]) -> int:
-    """Run all rounds; says what each found.
-
-    Args:
-        options: of schemathesis, in the place of the number of examples.
-    """
+def main() -> int:
+    """Run all rounds; says what each found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzzing", description=__doc__)
+    parser.add_argument("--seed", type=int, help="of what is made up")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help=f"how long all rounds take together, instead of {EXAMPLES_MAX} examples of each phase",
+    )
+    arguments, options = parser.parse_known_args()  # the others are schemathesis's
+    if arguments.seed is not None:
+        options += ["--seed", str(arguments.seed)]
+    bounded = "--max-examples" in options or arguments.seconds is not None
+    if not bounded:
+        options += ["--max-examples", str(EXAMPLES_MAX)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for part in ("postgres", "broker"):
             (folder / part).mkdir()
         postgres, broker = start_postgres(folder / "postgres"), start_broker(folder / "broker")
         try:
-            return _fuzz_all(folder, postgres, broker, options)
+            total, passed = _fuzz_all(folder, postgres, broker, options, arguments.seconds)
         finally:
             postgres.drop_database(DATABASE)
             for server in (postgres, broker):
                 if hasattr(server, "stop"):
                     server.stop()
+    print(f"{total:,} cases in all")
+    return 0 if passed and (bounded or total >= CASES_MIN) else 1
 
 
-def _fuzz_all(folder: Path, postgres: Any, broker: Any, options: list[str]) -> int:
+def _fuzz_all(
+    folder: Path, postgres: Any, broker: Any, options: list[str], seconds: float | None
+) -> tuple[int, bool]:
+    """How many cases there were, and whether all were answered as they should be."""
     postgres.ensure_database(DATABASE)
     link = {"REDIS_URL": broker.url} if broker else {}
     env = migrated_environment(postgres.urls(DATABASE), link, folder)
     total, passed = 0, True
     with Product(env, folder, ("web", "worker")) as product:
-        for one in rounds(env):
-            result = fuzz(product, one, folder, options or ["--max-examples", str(EXAMPLES_MAX)])
+        plan = rounds(env)
+        if seconds is not None:
+            options = [*options, "--max-time", str(max(1, round(seconds / len(plan))))]
+        for one in plan:
+            result = fuzz(product, one, folder, options)
             verdict = "passed" if result.passed else f"FAILED\n{result.said}"
             print(f"{result.name}: {result.cases:,} cases {verdict}", flush=True)
             total, passed = total + result.cases, passed and result.passed
-    print(f"{total:,} cases in all")
-    return 0 if passed and (options or total >= CASES_MIN) else 1
+    return total, passed
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -232,3 +232,22 @@ def test_no_body_at_all_breaks_the_service(tenant: Inhabitant, body: bytes, meth
             for text in (body, response.get_data())
         )
         assert given_back["properties"] == sent.get("properties", {})
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.0, "true", "false", None])
+@pytest.mark.parametrize(
+    ("path", "field", "others"),
+    [
+        (f"/api/v1/helpdesk/tickets/{UNKNOWN_ID}/comments", "public", {"body": "x"}),
+        (
+            *("/api/v1/calendar/events", "all_day"),
+            {"title": "x", "start": "2026-01-01T00:00:00Z", "end": "2026-01-02T00:00:00Z"},
+        ),
+    ],
+)
+def test_what_is_only_like_a_boolean_is_none(
+    tenant: Inhabitant, path: str, field: str, others: dict[str, str], value: object
+) -> None:
+    """Python takes 0 for False; the schema that clients have does not."""
+    said = refused_fields(tenant.post(path, json={**others, field: value}))
+    assert set(said) == {field}

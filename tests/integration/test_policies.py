@@ -23,12 +23,21 @@ from app.store.session import Database
 from tests.support.host import NOWHERE
 from tests.support.ingest import AUDITS, call, change, sent, spooled
 from tests.support.line import Line
-from tests.support.world import Inhabitant, World, eventually, opened, record_id
+from tests.support.world import (
+    Inhabitant,
+    World,
+    eventually,
+    opened,
+    problem_of,
+    record_id,
+    refused_fields,
+)
 
 KEY = "a platform's secret of 32 characters and more"
 HASH = re.compile(r"\[hashed: [0-9a-f]{32}\]")
 MASK = "[redacted: policy]"
 UNKNOWN = "[redacted: policy_unknown]"
+SETTINGS = "/api/v1/admin/settings"
 
 
 @pytest.fixture
@@ -320,10 +329,91 @@ def test_a_change_of_policy_is_on_record(office: World, worker: None) -> None:
         ).all()
     rule = {"key": "email", "mode": "hash"}
     assert [(row.action, row.changes) for row in found] == [
-        ("set_redaction", {"before": {"redaction": []}, "after": {"redaction": [rule]}}),
-        ("clear_redaction", {"before": {"redaction": [rule]}, "after": {"redaction": []}}),
+        ("set", {"before": {"redaction": None}, "after": {"redaction": [rule]}}),
+        ("set", {"before": {"redaction": [rule]}, "after": {"redaction": None}}),
     ]
     assert all(row.user_id.startswith("cli:") for row in found)
+
+
+def test_a_policy_set_over_http_is_the_one_of_the_commands(
+    office: World, keyed: Settings, maintenance: Database
+) -> None:
+    """Shown, kept beside other settings, applied by processes that run, and dropped by null."""
+    tenant, admin = office.settle(), office.operator()
+    path = f"{SETTINGS}/{tenant.tenant_id}"
+    rules = [
+        {"key": "email", "mode": "hash"},
+        {"path": "request_payload.items[*].name", "mode": "drop"},
+    ]
+    assert admin.patch(path, json={"key_days_max": 30}).status_code == 200
+    changed = admin.patch(path, json={"redaction": rules})
+    assert changed.json == {"key_days_max": 30, "redaction": rules} == admin.get(path).json
+    shown = command(office, "show", tenant.slug).output
+    assert re.search(r"^email +hash$", shown, re.M)
+    assert re.search(r"^request_payload.items\[\*\].name +drop$", shown, re.M)
+    with opened(replace(keyed, redis_url=NOWHERE["redis_url"]), maintenance) as world:
+        world.log(
+            tenant.tenant_id, request_payload={"email": "jane@example.com", "items": [{"name": 1}]}
+        )
+        (record,) = spooled(world)
+    assert HASH.fullmatch(record.request_payload["email"])
+    assert record.request_payload["items"] == [{}]
+    for nothing in (None, []):
+        assert admin.patch(path, json={"redaction": rules}).status_code == 200
+        assert admin.patch(path, json={"redaction": nothing}).json == {"key_days_max": 30}
+        assert command(office, "show", tenant.slug).output.split() == ["RULE", "MODE"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "field", "rule"),
+    [
+        ({}, "redaction", "must be a list of at most 100 rules"),
+        ("email=mask", "redaction", "must be a list of at most 100 rules"),
+        ([{"key": f"k{n}", "mode": "mask"} for n in range(101)], "redaction", "at most 100 rules"),
+        ([7], "redaction[0]", "must be an object with mode and with either key or path"),
+        ([{"key": "a"}], "redaction[0]", "with mode"),
+        (
+            [{"key": "a", "path": "metadata.a", "mode": "mask"}],
+            "redaction[0]",
+            "either key or path",
+        ),
+        ([{"key": "a", "mode": "mask", "note": 1}], "redaction[0]", "either key or path"),
+        ([{"key": "a", "mode": "hide"}], "redaction[0].mode", "must be one of mask, hash, drop"),
+        ([{"key": "a", "mode": ["mask"]}], "redaction[0].mode", "must be one of mask, hash, drop"),
+        ([{"key": "--", "mode": "mask"}], "redaction[0].key", "with a letter or digit in it"),
+        ([{"key": None, "mode": "mask"}], "redaction[0].key", "1 to 100 characters"),
+        (
+            [{"key": "a", "mode": "mask"}, {"path": "payload.a", "mode": "mask"}],
+            *("redaction[1].path", "must be a path such as"),
+        ),
+        ([{"path": "metadata", "mode": "drop"}], "redaction[0].path", "as in metadata.*"),
+        (
+            [{"key": "e_mail", "mode": "mask"}, {"key": "E-Mail", "mode": "drop"}],
+            *("redaction[1]", "same values as redaction[0]"),
+        ),
+    ],
+)
+def test_a_bad_policy_is_refused_over_http_as_by_the_command(
+    office: World, rules: object, field: str, rule: str
+) -> None:
+    """By place and rule; the one before stands."""
+    tenant, admin = office.settle(), office.operator()
+    path = f"{SETTINGS}/{tenant.tenant_id}"
+    before = [{"key": "before", "mode": "mask"}]
+    assert admin.patch(path, json={"redaction": before}).status_code == 200
+    said = refused_fields(admin.patch(path, json={"redaction": rules}))
+    assert rule in said[field]
+    assert admin.get(path).json == {"redaction": before}
+
+
+def test_no_policy_is_set_over_http_on_a_platform_without_the_key(world: World) -> None:
+    """Its processes would neither hash nor withhold."""
+    tenant, admin = world.settle(), world.operator()
+    path = f"{SETTINGS}/{tenant.tenant_id}"
+    refusal = admin.patch(path, json={"redaction": [{"key": "email", "mode": "mask"}]})
+    assert "OPSLEDGER_REDACTION_KEY" in problem_of(refusal, 409)["detail"]
+    assert admin.get(path).json == {}
+    assert admin.patch(path, json={"redaction": None}).status_code == 200
 
 
 def test_policies_of_this_host_are_written_whole(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Tenants on one pooled connection, in any order and with any mishap, never see each other."""
 
-from collections.abc import Iterator
+import random
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -20,9 +21,16 @@ from app.store.session import Database
 from tests.support.world import World, action, audit
 
 TENANTS = 3
+INTERLEAVINGS = 1_000  # of which no two are the same
+SEED = 7
 TABLES = (
     *("action_logs", "audit_logs", "log_batches", "sandbox_contacts", "tenants"),
     *("action_rollups", "audit_rollups", "user_rollups", "rollup_cells"),
+)
+OF_ALL_TABLES = text(
+    " UNION ALL ".join(
+        f"SELECT {'id' if table == 'tenants' else 'tenant_id'} FROM {table}" for table in TABLES
+    )
 )
 STEPS = ("list", "raw", "repository of another", "write", "break", "time out", "unscoped")
 
@@ -58,13 +66,7 @@ def seen(database: Database, tenant: UUID | None) -> set[UUID]:
     """The tenants whose rows a transaction of this tenant, or of none, sees in any table."""
     scope = database.tenant(tenant) if tenant else database.unrestricted_unsafe()
     with scope as session:
-        return {
-            row[0]
-            for table in TABLES
-            for row in session.execute(
-                text(f"SELECT {'id' if table == 'tenants' else 'tenant_id'} FROM {table}")
-            )
-        }
+        return set(session.execute(OF_ALL_TABLES).scalars())
 
 
 def take(step: str, database: Database, tenant: UUID, other: UUID) -> None:
@@ -108,10 +110,38 @@ def test_interleaved_tenants_on_one_connection_see_only_themselves(
     one_connection: Database, tenants: list[UUID], steps: list[tuple[str, int]]
 ) -> None:
     """A scope ends with its transaction, whichever way that ends."""
-    with one_connection.unrestricted_unsafe() as session:
-        backend = session.execute(text("SELECT pg_backend_pid()")).scalar_one()
+    backend = backend_of(one_connection)
+    interleave(steps, one_connection, tenants)
+    assert backend_of(one_connection) == backend
+
+
+def test_a_thousand_interleavings_on_one_connection_show_no_foreign_row(
+    one_connection: Database, tenants: list[UUID]
+) -> None:
+    """Each another one, of every kind of step, two tenants and more, on the same server process."""
+    chance, tried = random.Random(SEED), set[tuple[tuple[str, int], ...]]()
+    backend = backend_of(one_connection)
+    while len(tried) < INTERLEAVINGS:
+        steps = tuple(
+            (chance.choice(STEPS), chance.randrange(TENANTS)) for _ in range(chance.randint(2, 4))
+        )
+        if steps in tried or len({number for _, number in steps}) < 2:
+            continue
+        interleave(steps, one_connection, tenants)
+        tried.add(steps)
+    assert len(tried) >= 1_000
+    assert {step for steps in tried for step, _ in steps} == set(STEPS)
+    assert backend_of(one_connection) == backend
+
+
+def interleave(steps: Iterable[tuple[str, int]], database: Database, tenants: list[UUID]) -> None:
+    """Steps of several tenants, one after the other, and nothing of them is left."""
     for step, number in steps:
-        take(step, one_connection, tenants[number], tenants[(number + 1) % TENANTS])
-    assert seen(one_connection, None) == set()
-    with one_connection.unrestricted_unsafe() as session:
-        assert session.execute(text("SELECT pg_backend_pid()")).scalar_one() == backend
+        take(step, database, tenants[number], tenants[(number + 1) % TENANTS])
+    assert seen(database, None) == set()
+
+
+def backend_of(database: Database) -> int:
+    """The server process behind the one connection."""
+    with database.unrestricted_unsafe() as session:
+        return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
