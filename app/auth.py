@@ -20,7 +20,7 @@ from .domain.access import Principal, Scope
 from .errors import Forbidden, QueryTimeout, StoreUnavailable, Unauthenticated
 from .store.session import Database
 from .store.tenants import find_principal
-from .telemetry import get_logger
+from .telemetry import KEY_LOOKUPS, get_logger
 
 API_KEY_HEADER = "X-API-Key"
 KEY_CHARS_MAX = 256
@@ -82,10 +82,13 @@ class Authenticator:
         digest = hash_secret(secret)
         with self._lock:
             known = self._known.get(digest)
+        outcome = "remembered"
         if known is None or (known.principal is None and not known.fresh):
-            known = self._look_up(digest)  # it may have been made meanwhile
+            known, outcome = self._look_up(digest), "database"  # it may have been made meanwhile
         elif not known.fresh:
-            known = self._looked_up_soon(digest) or known
+            found = self._looked_up_soon(digest)
+            known, outcome = (found, "database") if found else (known, "stale")
+        KEY_LOOKUPS.labels(outcome).inc()
         principal = known.principal
         if principal is None or not principal.usable_at(datetime.now(UTC)):
             raise Unauthenticated("This API key is unknown, expired or revoked")

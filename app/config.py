@@ -288,6 +288,30 @@ class Settings:
     crm_provider: str = _setting(
         "OPSLEDGER_CRM_PROVIDER", "sandbox", "name", "The provider behind /api/v1/crm."
     )
+    metrics_token: str = _setting(
+        "OPSLEDGER_METRICS_TOKEN",
+        "",
+        "secret",
+        "Shows at /metrics what names tenants or what they call (Authorization: Bearer …); at least"
+        " 32 characters. Empty: nobody is shown it.",
+        secret,
+    )
+    metrics_tenants: int = _setting(
+        "OPSLEDGER_METRICS_TENANTS",
+        0,
+        "tenants",
+        "How many tenants each worker counts one by one at /metrics; all others are one. Each costs"
+        " Prometheus three series a worker.",
+        whole(0),
+    )
+    worker_metrics_port: int = _setting(
+        "OPSLEDGER_WORKER_METRICS_PORT",
+        0,
+        "port",
+        "Where a worker shows the figures of its host, for hosts without a web process; of others"
+        " the web process does. 0: nowhere.",
+        whole(0, 65535),
+    )
     log_level: str = _setting(
         "OPSLEDGER_LOG_LEVEL",
         "INFO",

@@ -4,7 +4,18 @@ import flask
 from flask_smorest import Api
 
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
-from . import actions, analytics, audits, crm, docs, health, ingest, operations, stats
+from . import (
+    actions,
+    analytics,
+    audits,
+    crm,
+    docs,
+    health,
+    ingest,
+    metrics,
+    operations,
+    stats,
+)
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
@@ -53,10 +64,12 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.config.update(OPENAPI)
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
+    metrics.measure_requests(app)
     api = ProblemApi(app)
     for module in (actions, audits, operations, stats, analytics, ingest, crm):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)
 
     @app.after_request

@@ -12,6 +12,7 @@ from cachetools import TTLCache, cached
 from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
+from ..pipeline.figures import Figures
 from ..providers import CrmProvider
 from ..store.action_types import list_action_types
 from ..store.replica import ReadDatabase
@@ -31,6 +32,7 @@ class Service:
         self.database = database
         self.reads = reads
         self.crm = crm
+        self.figures = Figures(settings, database)
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)
 

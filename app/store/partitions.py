@@ -63,8 +63,11 @@ class Partitions:
 def first_week(session: Session, log: str) -> datetime | None:
     """The start of the oldest partition of a log; None if it has none."""
     name = session.execute(text(FIRST_PARTITION), {"log": log}).scalar_one_or_none()
-    if name is None:
-        return None
+    return None if name is None else week_named(log, name)
+
+
+def week_named(log: str, name: str) -> datetime:
+    """The start of the week of a log's partition, by its name."""
     year, _, week = name.removeprefix(f"{log}_").partition("w")
     return datetime.fromisocalendar(int(year), int(week), 1).replace(tzinfo=UTC)
 

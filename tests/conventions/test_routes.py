@@ -13,6 +13,7 @@ PUBLIC = {
     "/openapi.json": "the documentation itself",
     "/health/live": "probes have no key",
     "/health/ready": "probes have no key",
+    "/metrics": "nobody's records; what names a tenant takes a token",
     "/static/<path:filename>": "vendored assets",
 }
 

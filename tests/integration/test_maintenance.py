@@ -23,7 +23,7 @@ from app.worker import (
     create_producer,
 )
 from tests.support.ledger import received
-from tests.support.samples import events, metric
+from tests.support.samples import events
 from tests.support.upkeep import forget_run, runs_of
 from tests.support.world import World, action, eventually, opened
 
@@ -137,12 +137,11 @@ def test_dead_letters_are_listed_with_their_reasons(world: World) -> None:
 def test_dead_letters_that_wait_are_told_of(
     world: World, settings: Settings, worker: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By a metric and an error in the log, for as long as there are any, each minute."""
+    """By an error in the log, for as long as there are any, each minute."""
     nobody = uuid4()
     world.put(action(nobody))
     count = watch_dead_letters(world.maintenance)
     assert count >= 1
-    assert metric("opsledger_dead_letters") == count
     told = events(caplog)[-1]
     assert (told["level"], told["event"], told["letters"]) == ("error", "dead letters wait", count)
     assert told["reason"] == f"tenant_id: no tenant {nobody}"

@@ -347,6 +347,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("add_action_type", "opsledger_maintenance"),
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
         ("find_api_key", "opsledger_web"),
+        ("pipeline_state", "opsledger_maintenance opsledger_web"),
     ]
     for _, config, _ in found:
         assert "search_path=public, pg_temp" in config
