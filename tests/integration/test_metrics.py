@@ -11,6 +11,7 @@ from app.config import Settings
 from app.dev.server import free_port
 from app.pipeline.figures import serve_figures
 from app.pipeline.persist import Persister
+from app.pipeline.shipping import open_spool
 from app.store.session import Database
 from app.telemetry import METRICS, NAMES_MAX, OTHER, Names
 from tests.support.line import Line
@@ -222,6 +223,7 @@ def test_a_label_that_callers_make_up_takes_so_many_values_and_no_more() -> None
 def test_a_worker_without_a_web_process_beside_it_shows_its_host(settings: Settings) -> None:
     """At a port of its own, without what names tenants."""
     port = free_port()
+    open_spool(settings).close()
     serve_figures(replace(settings, worker_metrics_port=port))
     answer = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
     seen = Scrape(answer.text)
