@@ -7,7 +7,7 @@ effective that soon. Only while the database does not answer is a known key serv
 import hashlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,8 @@ import flask
 from cachetools import TTLCache
 
 from .domain.access import Principal, Scope
-from .errors import Forbidden, QueryTimeout, StoreUnavailable, Unauthenticated
+from .domain.quota import WINDOW_S, Verdict
+from .errors import Forbidden, QueryTimeout, StoreUnavailable, TooManyRequests, Unauthenticated
 from .store.session import Database
 from .store.tenants import find_principal
 from .telemetry import KEY_LOOKUPS, get_logger
@@ -28,6 +29,10 @@ KEYS_REMEMBERED = 10_000
 ANSWER_WAIT_S = 1.0  # for the database, before a known key is taken as it was
 AWAY_S = 1.0  # until the database is asked again, after it did not answer in time
 LOOKUPS_MAX = 8  # at once, of keys known before; a frozen database must not take the whole pool
+DOOR = "opsledger-auth"  # the key in Flask's app.extensions
+VERDICTS = "_opsledger_verdicts"  # in flask.g
+READING = "a key reads its own tenant's logs, thousands of times a day; its use is in last_used_at"
+READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PRINCIPAL = "_opsledger_principal"  # in flask.g
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -38,6 +43,22 @@ log = get_logger(__name__)
 def hash_secret(secret: str) -> bytes:
     """What is kept of a key: the SHA-256 of its 256 random bits, which need no slow hash."""
     return hashlib.sha256(secret.encode()).digest()
+
+
+class KeyRefused(Unauthenticated):
+    """This API key is unknown, expired or revoked.
+
+    Which of the three, a thief need not know.
+
+    Args:
+        reason: unknown, expired or revoked.
+        principal: whom it spoke for, if it is known.
+    """
+
+    def __init__(self, reason: str, principal: Principal | None) -> None:
+        super().__init__()
+        self.reason = reason
+        self.principal = principal
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +95,21 @@ class Authenticator:
         """Who the key speaks for.
 
         Raises:
-            Unauthenticated: there is no such key, or it may no longer be used.
+            KeyRefused: there is no such key, or it may no longer be used.
             StoreUnavailable: the key is not remembered and the database is away.
         """
+        principal, now = self._find(secret), datetime.now(UTC)
+        if principal is None:
+            raise KeyRefused("unknown", None)
+        if not principal.usable_at(now):
+            reason = "revoked" if principal.revoked_by(now) else "expired"
+            raise KeyRefused(reason, principal)
+        return principal
+
+    def _find(self, secret: str) -> Principal | None:
+        """Who the key speaks for, or spoke for before it ended; None if there is no such key."""
         if not 1 <= len(secret) <= KEY_CHARS_MAX:
-            raise Unauthenticated
+            return None
         digest = hash_secret(secret)
         with self._lock:
             known = self._known.get(digest)
@@ -89,10 +120,7 @@ class Authenticator:
             found = self._looked_up_soon(digest)
             known, outcome = (found, "database") if found else (known, "stale")
         KEY_LOOKUPS.labels(outcome).inc()
-        principal = known.principal
-        if principal is None or not principal.usable_at(datetime.now(UTC)):
-            raise Unauthenticated("This API key is unknown, expired or revoked")
-        return principal
+        return known.principal
 
     def _look_up(self, digest: bytes) -> _Known:
         with self._database.unrestricted_unsafe() as session:
@@ -144,8 +172,32 @@ class Authenticator:
             self._asking.pop(digest, None)
 
 
-def requires(scope: Scope) -> Callable[[View], View]:
-    """Let a view be called only with a key that has the scope; marks it for the route tests."""
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What stands between a request and its view.
+
+    Args:
+        authenticator: knows the keys.
+        address: tells the address of the current request's caller.
+        refused: takes note of a key that was refused: why, whose it is if it is known, and the
+            caller's address.
+        judge: counts a request of a principal, which writes or only reads, and says what its
+            quotas leave.
+    """
+
+    authenticator: Authenticator
+    address: Callable[[], str | None]
+    refused: Callable[[str, Principal | None, str | None], None]
+    judge: Callable[[Principal, bool], Sequence[Verdict]]
+
+
+def requires(scope: Scope, *, leaves: str = "", leaves_nothing: str = "") -> Callable[[View], View]:
+    """Let a view be called only with a key that has the scope; marks it for the route tests.
+
+    Args:
+        leaves: what a call puts on record of itself; or
+        leaves_nothing: why it puts nothing on record. A route has to say one of the two.
+    """
 
     def decorate(view: View) -> View:
         def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -155,6 +207,7 @@ def requires(scope: Scope) -> Callable[[View], View]:
         guarded.__name__, guarded.__doc__ = view.__name__, view.__doc__
         guarded.__dict__.update(view.__dict__)
         guarded.required_scope = scope  # type: ignore[attr-defined]
+        guarded.leaves, guarded.leaves_nothing = leaves, leaves_nothing  # type: ignore[attr-defined]
         return cast("View", guarded)
 
     return decorate
@@ -165,13 +218,16 @@ def authorize(scope: Scope) -> Principal:
 
     Raises:
         Unauthenticated: no key, or not a usable one.
-        Forbidden: the tenant is inactive or the scope missing.
+        Forbidden: the caller is not in the key's networks, the tenant is inactive or the scope
+            missing.
+        TooManyRequests: a quota of the key or of its tenant is used up.
     """
     secret = flask.request.headers.get(API_KEY_HEADER, "")
     if not secret:
         raise Unauthenticated
-    authenticator: Authenticator = flask.current_app.extensions["opsledger-auth"]
-    principal = authenticator.principal(secret)
+    door: Door = flask.current_app.extensions[DOOR]
+    principal = _admitted(door, secret)
+    _keep_quotas(door.judge(principal, flask.request.method not in READING_METHODS))
     if not principal.tenant_active:
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
     if scope not in principal.scopes:
@@ -180,7 +236,49 @@ def authorize(scope: Scope) -> Principal:
     return principal
 
 
+def _admitted(door: Door, secret: str) -> Principal:
+    address = door.address()
+    try:
+        principal = door.authenticator.principal(secret)
+    except KeyRefused as refusal:
+        door.refused(refusal.reason, refusal.principal, address)
+        raise
+    if not principal.usable_from(address):
+        door.refused("network", principal, address)
+        raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
+    return principal
+
+
+def _keep_quotas(verdicts: Sequence[Verdict]) -> None:
+    setattr(flask.g, VERDICTS, verdicts)
+    for verdict in verdicts:
+        if not verdict.allowed:
+            quota = verdict.quota
+            raise TooManyRequests(
+                f"More than {quota.limit} requests in {WINDOW_S} s ({quota.name});"
+                f" go on in {verdict.retry_after_s} s",
+                verdict.retry_after_s,
+            )
+
+
+def quota_headers() -> dict[str, str]:
+    """What the current request's quotas leave, as draft-ietf-httpapi-ratelimit-headers has it."""
+    verdicts: Sequence[Verdict] = flask.g.get(VERDICTS, ())
+    if not verdicts:
+        return {}
+    policies = (f'"{v.quota.name}";q={v.quota.limit};w={WINDOW_S}' for v in verdicts)
+    taken = all(verdict.allowed for verdict in verdicts)  # what remained was before this request
+    left = (f'"{v.quota.name}";r={v.remaining - taken};t={v.reset_s}' for v in verdicts)
+    return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
+
+
 def current_principal() -> Principal | None:
     """The principal of the current request, once authorized."""
     principal: Principal | None = flask.g.get(PRINCIPAL)
     return principal
+
+
+def has_scope(scope: Scope) -> bool:
+    """Whether the key of the current request, once authorized, has this scope too."""
+    principal = current_principal()
+    return principal is not None and scope in principal.scopes

@@ -279,6 +279,35 @@ class Settings:
         "While the database does not answer, a known key is served so much longer; 0: not at all.",
         seconds_or_none,
     )
+    reads_per_minute_key: int = _setting(
+        "OPSLEDGER_READS_PER_MINUTE_KEY",
+        60_000,
+        "requests",
+        "Queries of one API key; generous, so that only a client gone wild meets it. 0: no limit.",
+        whole(0),
+    )
+    writes_per_minute_key: int = _setting(
+        "OPSLEDGER_WRITES_PER_MINUTE_KEY",
+        60_000,
+        "requests",
+        "Requests of one API key that change something; one of ingest may carry 1,000 records."
+        " 0: no limit.",
+        whole(0),
+    )
+    reads_per_minute_tenant: int = _setting(
+        "OPSLEDGER_READS_PER_MINUTE_TENANT",
+        300_000,
+        "requests",
+        "Queries of all keys of one tenant, so that keys are no way around. 0: no limit.",
+        whole(0),
+    )
+    writes_per_minute_tenant: int = _setting(
+        "OPSLEDGER_WRITES_PER_MINUTE_TENANT",
+        300_000,
+        "requests",
+        "Requests of all keys of one tenant that change something. 0: no limit.",
+        whole(0),
+    )
     environment: str = _setting(
         "OPSLEDGER_ENVIRONMENT",
         "live",

@@ -64,6 +64,18 @@ class Forbidden(OpsledgerError):
     """This API key may not do this."""
 
 
+class TooManyRequests(OpsledgerError):
+    """This key or its tenant makes too many requests; the header Retry-After says when to go on.
+
+    Args:
+        retry_after_s: how long to wait, in seconds.
+    """
+
+    def __init__(self, detail: str, retry_after_s: int) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
 class Conflict(OpsledgerError):
     """This contradicts what is there already."""
 

@@ -8,11 +8,17 @@ from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from .api import register_api
+from .api.refusals import Refusals
 from .api.service import Service
-from .auth import Authenticator, current_principal
+from .auth import DOOR, Authenticator, Door, current_principal
+from .broker import broker_of
+from .capture import AuditService
+from .capture.hooks import client_ip
 from .cli import register_commands
 from .config import Settings, load_settings
+from .domain.quota import Quota
 from .extension import Opsledger
+from .pipeline.limits import Limiter, counting_in
 from .providers import crm_provider
 from .store import METADATA
 from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
@@ -38,10 +44,19 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
     service = Service(settings, database, reads, crm_provider(settings.crm_provider, database))
-    app.extensions["opsledger-auth"] = Authenticator(
+    authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
-    Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id).init_app(app, database)
+    opsledger = Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id)
+    opsledger.init_app(app, database)
+    limiter = _open_limiter(settings)
+    refusals = Refusals(AuditService(opsledger.recorder))
+    app.extensions[DOOR] = Door(
+        authenticator,
+        address=lambda: client_ip(settings.trusted_proxies),
+        refused=refusals.note,
+        judge=lambda principal, writes: limiter.judge(principal, writes=writes),
+    )
     register_api(app, service)
     register_commands(app)
     return app
@@ -60,6 +75,20 @@ def _connect(app: flask.Flask, settings: Settings) -> Database:
         )
     with app.app_context():
         return Database(bound.engine, statement_timeout_s=settings.query_timeout_s)
+
+
+def _open_limiter(settings: Settings) -> Limiter:
+    quotas = {
+        "read": (
+            Quota("key-reads", settings.reads_per_minute_key),
+            Quota("tenant-reads", settings.reads_per_minute_tenant),
+        ),
+        "write": (
+            Quota("key-writes", settings.writes_per_minute_key),
+            Quota("tenant-writes", settings.writes_per_minute_tenant),
+        ),
+    }
+    return Limiter(quotas, counting_in(broker_of(settings), settings.broker_timeout_s))
 
 
 def _connect_replica(settings: Settings) -> Database | None:

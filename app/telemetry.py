@@ -223,6 +223,12 @@ KEY_LOOKUPS = _counter(
     " away).",
     "outcome",
 )
+LIMITED = _counter("opsledger_limited_total", "Requests refused with 429, by quota.", "quota")
+REFUSED = _counter(
+    "opsledger_refused_total",
+    "API keys refused, by reason: unknown, expired, revoked, network.",
+    "reason",
+)
 READ_FALLBACKS = _counter(
     "opsledger_read_fallbacks_total",
     "Queries that the primary answered, as the replica of DATABASE_READ_URL was away.",

@@ -3,6 +3,7 @@
 import flask
 from flask_smorest import Api
 
+from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import (
     actions,
@@ -16,6 +17,7 @@ from . import (
     operations,
     stats,
 )
+from .hardening import harden
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
@@ -25,7 +27,11 @@ BASE = "/api/v1"
 DESCRIPTION = """The action and audit log of a multi-tenant platform.
 
 Send your API key in the header `X-API-Key`. Lists are newest first; the `Link` header leads to the
-next page. Times are RFC 3339 in UTC. Errors are problem details (RFC 9457) that name the field."""
+next page. Times are RFC 3339 in UTC. Errors are problem details (RFC 9457) that name the field.
+
+A key without the scope `logs:read:payloads` is shown `{"withheld": "logs:read:payloads"}` in place
+of what is free-form. What quotas leave is in the headers `RateLimit-Policy` and `RateLimit`; past
+one the answer is 429 with `Retry-After`."""
 
 OPENAPI = {
     "API_TITLE": "Opsledger",
@@ -73,6 +79,8 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.register_blueprint(docs.blueprint)
 
     @app.after_request
-    def name_request(response: flask.Response) -> flask.Response:
+    def complete_headers(response: flask.Response) -> flask.Response:
         response.headers[REQUEST_ID_HEADER] = request_id()
+        response.headers.update(quota_headers())
+        harden(response)
         return response

@@ -5,7 +5,7 @@ from typing import Any
 
 import flask
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.filters import ActionFilter
 from ..domain.logs import ActionLog, ActionLogSummary
@@ -22,12 +22,13 @@ from .schemas import (
     RecentFailuresQuery,
 )
 from .service import reading
+from .withholding import shown
 
 blueprint = Blueprint("action logs", __name__, description="Provider operations on record.")
 
 
 @blueprint.route("/logs/actions")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(ActionQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
@@ -52,7 +53,7 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
 
 
 @blueprint.route("/logs/actions/<action_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, ActionLogSchema)
 def get_action(action_id: str) -> ActionLog:
@@ -62,11 +63,11 @@ def get_action(action_id: str) -> ActionLog:
         found = ActionLogRepository(session, tenant_id).get(wanted)
     if found is None:
         raise NotFound(f"There is no action log {wanted}")
-    return found
+    return shown(found)
 
 
 @blueprint.route("/logs/actions/failed/recent")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(RecentFailuresQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True))
 def list_recent_failures(query: dict[str, Any]) -> flask.Response:

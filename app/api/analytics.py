@@ -6,7 +6,7 @@ from typing import Any
 
 import flask
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.analytics import ProviderLatency, SeriesPoint, SlowAction, TypeCount, UserActivity
 from ..domain.filters import ActionFilter
@@ -46,7 +46,7 @@ BUCKETS_MAX = 1500  # of a series: a day of minutes, two months of hours, four y
 
 
 @blueprint.route("/logs/analytics/actions-by-type")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(WindowQuery, location="query")
 @blueprint.response(200, TypeCountSchema(many=True))
 def count_actions_by_type(query: dict[str, Any]) -> list[TypeCount]:
@@ -57,7 +57,7 @@ def count_actions_by_type(query: dict[str, Any]) -> list[TypeCount]:
 
 
 @blueprint.route("/logs/analytics/failures")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(FailuresQuery, location="query")
 @blueprint.response(200, ActionLogSummarySchema(many=True))
 def list_failures(query: dict[str, Any]) -> flask.Response:
@@ -74,7 +74,7 @@ def list_failures(query: dict[str, Any]) -> flask.Response:
 
 
 @blueprint.route("/logs/analytics/latency-by-provider")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(WindowQuery, location="query")
 @blueprint.response(200, ProviderLatencySchema(many=True))
 def get_latency_by_provider(query: dict[str, Any]) -> list[ProviderLatency]:
@@ -85,7 +85,7 @@ def get_latency_by_provider(query: dict[str, Any]) -> list[ProviderLatency]:
 
 
 @blueprint.route("/logs/analytics/slowest")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(SlowestQuery, location="query")
 @blueprint.response(200, SlowActionSchema(many=True))
 def list_slowest(query: dict[str, Any]) -> list[SlowAction]:
@@ -96,7 +96,7 @@ def list_slowest(query: dict[str, Any]) -> list[SlowAction]:
 
 
 @blueprint.route("/logs/analytics/user-activity")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(UserActivityQuery, location="query")
 @blueprint.response(200, UserActivitySchema(many=True))
 def count_user_activity(query: dict[str, Any]) -> list[UserActivity]:
@@ -108,7 +108,7 @@ def count_user_activity(query: dict[str, Any]) -> list[UserActivity]:
 
 
 @blueprint.route("/logs/analytics/timeseries")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(SeriesQuery, location="query")
 @blueprint.response(200, SeriesPointSchema(many=True))
 def get_timeseries(query: dict[str, Any]) -> list[SeriesPoint]:

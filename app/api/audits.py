@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.filters import AuditFilter
 from ..domain.logs import AuditLog, AuditLogSummary
@@ -14,12 +14,13 @@ from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
 from .parsing import Blueprint
 from .schemas import AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .service import reading
+from .withholding import shown
 
 blueprint = Blueprint("audit logs", __name__, description="System changes on record.")
 
 
 @blueprint.route("/logs/audits")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(AuditQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
@@ -29,7 +30,7 @@ def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
 
 
 @blueprint.route("/logs/audits/<audit_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, AuditLogSchema)
 def get_audit(audit_id: str) -> AuditLog:
@@ -39,11 +40,11 @@ def get_audit(audit_id: str) -> AuditLog:
         found = AuditLogRepository(session, tenant_id).get(wanted)
     if found is None:
         raise NotFound(f"There is no audit log {wanted}")
-    return found
+    return shown(found)
 
 
 @blueprint.route("/logs/audits/resource/<resource_type>/<rest:resource_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(TrailQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True))
 def list_resource_trail(

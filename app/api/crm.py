@@ -85,7 +85,7 @@ def call(action_type: str, request_payload: dict[str, Any]) -> ActionLogger:
 
 
 @blueprint.route("/crm/contacts", methods=["POST"])
-@requires(Scope.ADAPTER_USE)
+@requires(Scope.ADAPTER_USE, leaves="one action log")
 @blueprint.no_query()
 @blueprint.arguments(NewContact)
 @blueprint.response(201, ContactSchema)
@@ -99,7 +99,7 @@ def create_contact(values: dict[str, Any]) -> tuple[Contact, int, dict[str, str]
 
 
 @blueprint.route("/crm/contacts")
-@requires(Scope.ADAPTER_USE)
+@requires(Scope.ADAPTER_USE, leaves="one action log")
 @blueprint.arguments(ContactListQuery, location="query")
 @blueprint.response(200, ContactSchema(many=True))
 def list_contacts(query: dict[str, Any]) -> ContactPage:
@@ -114,7 +114,7 @@ def list_contacts(query: dict[str, Any]) -> ContactPage:
 
 
 @blueprint.route("/crm/contacts/search")
-@requires(Scope.ADAPTER_USE)
+@requires(Scope.ADAPTER_USE, leaves="one action log")
 @blueprint.arguments(ContactSearchQuery, location="query")
 @blueprint.response(200, ContactSchema(many=True))
 def search_contacts(query: dict[str, Any]) -> ContactPage:
@@ -129,7 +129,7 @@ def search_contacts(query: dict[str, Any]) -> ContactPage:
 
 
 @blueprint.route("/crm/contacts/<contact_id>")
-@requires(Scope.ADAPTER_USE)
+@requires(Scope.ADAPTER_USE, leaves="one action log")
 @blueprint.no_query()
 @blueprint.response(200, ContactSchema)
 def get_contact(contact_id: str) -> Contact:
@@ -142,7 +142,7 @@ def get_contact(contact_id: str) -> Contact:
 
 
 @blueprint.route("/crm/contacts/<contact_id>", methods=["PATCH"])
-@requires(Scope.ADAPTER_USE)
+@requires(Scope.ADAPTER_USE, leaves="one action log")
 @blueprint.no_query()
 @blueprint.arguments(ContactChanges)
 @blueprint.response(200, ContactSchema)
@@ -156,7 +156,7 @@ def update_contact(values: dict[str, Any], contact_id: str) -> Contact:
 
 
 @blueprint.route("/crm/contacts/<contact_id>", methods=["DELETE"])
-@requires(Scope.ADAPTER_USE)
+@requires(Scope.ADAPTER_USE, leaves="one action log")
 @blueprint.no_query()
 @blueprint.response(204)
 def delete_contact(contact_id: str) -> None:

@@ -125,7 +125,7 @@ def _body_of(kind: Kind) -> dict[str, Any]:
 
 
 @blueprint.route("/ingest/actions", methods=["POST"])
-@requires(Scope.LOGS_WRITE)
+@requires(Scope.LOGS_WRITE, leaves="the records, each with the request in metadata.ingest")
 @blueprint.no_query()
 @blueprint.doc(requestBody=_body_of(Kind.ACTION))
 @blueprint.response(202, IngestAnswerSchema)
@@ -138,7 +138,7 @@ def ingest_actions() -> Answer:
 
 
 @blueprint.route("/ingest/audits", methods=["POST"])
-@requires(Scope.LOGS_WRITE)
+@requires(Scope.LOGS_WRITE, leaves="the records, each with the request in metadata.ingest")
 @blueprint.no_query()
 @blueprint.doc(requestBody=_body_of(Kind.AUDIT))
 @blueprint.response(202, IngestAnswerSchema)

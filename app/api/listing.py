@@ -17,6 +17,7 @@ from ..store.tail import RowsGone
 from .paging import HasId, Paging, next_link
 from .rendering import respond_list
 from .service import current_service
+from .withholding import all_shown, refuse_search
 
 REACHED = "X-Search-Reached"
 COMMIT = "commit"  # the order of a tail
@@ -60,7 +61,7 @@ class Log(Protocol[Asked_contra, Row]):
 
 
 def answer(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
-    """What is shown of a log, with status and headers, in the way that the query asks for.
+    """What this key is shown of a log, with status and headers, in the way that the query asks for.
 
     Args:
         query: the parsed parameters.
@@ -69,14 +70,16 @@ def answer(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: s
 
     Raises:
         CursorTooOld: a tail goes on, but not from there.
+        Forbidden: the query looks into payloads, which the key may not see.
     """
+    refuse_search(filters)
     if query.get("order") == COMMIT:
         return _tail(log, query, filters, f"{scope} commit")
     paging = Paging(query, filters, scope)
     if filters.by_content:
         return _search(log, query["limit"], filters, paging)
-    shown, headers = paging.respond(log.search(filters, paging.page))
-    return respond_list(shown, headers)
+    page, headers = paging.respond(log.search(filters, paging.page))
+    return respond_list(page, headers)
 
 
 def needs_snapshot(query: dict[str, Any], filters: Filters) -> bool:
@@ -97,10 +100,10 @@ def _search(log: Log[Asked, Row], limit: int, filters: Asked, paging: Paging) ->
     seconds = current_service().settings.search_budget_s
     rows, reached = log.search_by_content(filters, page, seconds=seconds)
     last = rows[-1].id if len(rows) == limit else reached
-    shown, headers = paging.respond(rows, last)
+    found, headers = paging.respond(rows, last)
     if reached is not None:
         headers[REACHED] = format_time(created_at_of(reached))
-    return shown, 200, headers
+    return all_shown(found), 200, headers
 
 
 def _tail(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: str) -> Answer[Row]:
@@ -111,4 +114,4 @@ def _tail(log: Log[Asked, Row], query: dict[str, Any], filters: Asked, scope: st
     except RowsGone as error:
         raise CursorTooOld(encode_position(error.resume, filters, scope)) from error
     link = next_link(encode_position(behind, filters, scope))
-    return rows, 200, {"Link": link, AT_END: str(at_end).lower()}
+    return all_shown(rows), 200, {"Link": link, AT_END: str(at_end).lower()}

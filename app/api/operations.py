@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.filters import open_cursor, seal_cursor
 from ..domain.identity import is_record_id
@@ -17,6 +17,7 @@ from .paging import next_link
 from .parsing import Blueprint
 from .schemas import ActionLogSchema, AuditLogSchema, OperationQuery, OperationRecordSchema
 from .service import reading
+from .withholding import all_shown
 
 blueprint = Blueprint("operations", __name__, description="Records that belong together.")
 
@@ -27,7 +28,7 @@ Operation = tuple[list[dict[str, Any]], int, dict[str, str]]
 
 
 @blueprint.route("/logs/operations/<rest:operation_id>")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, OperationRecordSchema(many=True))
 def list_operation(query: dict[str, Any], operation_id: str) -> Operation:
@@ -49,12 +50,12 @@ def list_operation(query: dict[str, Any], operation_id: str) -> Operation:
         raise NotFound(f"There is no record of an operation {wanted}")
     records: list[ActionLog | AuditLog] = [*actions, *audits]
     records.sort(key=lambda record: record.id)  # stable: actions stay before audits
-    shown = [_shown(record) for record in records[:limit]]
+    page = [_dumped(record) for record in all_shown(records[:limit])]
     if len(records) <= limit:
-        return shown, 200, {}
+        return page, 200, {}
     last = records[limit - 1]
     cursor = seal_cursor(last.id.bytes + LETTERS[_kind(last)], None, scope)
-    return shown, 200, {"Link": next_link(cursor)}
+    return page, 200, {"Link": next_link(cursor)}
 
 
 def _place(cursor: str | None, scope: str) -> tuple[UUID | None, Kind | None]:
@@ -72,6 +73,6 @@ def _kind(record: ActionLog | AuditLog) -> Kind:
     return Kind.ACTION if isinstance(record, ActionLog) else Kind.AUDIT
 
 
-def _shown(record: ActionLog | AuditLog) -> dict[str, Any]:
+def _dumped(record: ActionLog | AuditLog) -> dict[str, Any]:
     schema = ActionLogSchema() if isinstance(record, ActionLog) else AuditLogSchema()
     return {"kind": _kind(record), **schema.dump(record)}

@@ -71,6 +71,10 @@ def _from_ours(error: errors.OpsledgerError) -> flask.Response:
         response = problem(410, error.detail, kind="cursor-too-old")
         response.headers["Link"] = next_link(error.resume)
         return response
+    if isinstance(error, errors.TooManyRequests):
+        response = problem(429, error.detail, kind="too-many-requests")
+        response.headers["Retry-After"] = str(error.retry_after_s)
+        return response
     for kind, status, name in STATUS_BY_ERROR:
         if isinstance(error, kind):
             fields = error.errors if isinstance(error, errors.InvalidInput) else ()

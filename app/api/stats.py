@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..auth import requires
+from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.logs import Statistics
 from ..store.analytics import ActionAnalytics
@@ -14,7 +14,7 @@ blueprint = Blueprint("statistics", __name__, description="What the records add 
 
 
 @blueprint.route("/logs/stats")
-@requires(Scope.LOGS_READ)
+@requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(WindowQuery, location="query")
 @blueprint.response(200, StatisticsSchema)
 def get_statistics(query: dict[str, Any]) -> Statistics:

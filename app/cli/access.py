@@ -4,6 +4,7 @@ import re
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_network
 from uuid import UUID
 
 import click
@@ -23,10 +24,14 @@ TENANT_NAME_CHARS_MAX = 200
 KEY_NAME_CHARS_MAX = 100
 SECRET_BYTES = 32  # 256 bits
 PREFIX_CHARS = 8  # of the secret, shown to tell keys apart
+NETWORKS_MAX = 50  # each is looked at in every request of the key
+OVERLAP_MAX = timedelta(days=30)
+DURATION_FORM = re.compile(r"([0-9]{1,5})([mhd]?)")
+DURATION_UNITS = {"m": "minutes", "h": "hours", "": "hours", "d": "days"}
 DEFAULT_SCOPES = (Scope.LOGS_READ, Scope.LOGS_READ_PAYLOADS)
 
 tenants = AppGroup("tenants", help="Create, list, activate and deactivate tenants.")
-keys = AppGroup("keys", help="Create, list, rotate and revoke API keys.")
+keys = AppGroup("keys", help="Create, list, restrict, rotate and revoke API keys.")
 action_types = AppGroup("action-types", help="List and add action types.")
 
 
@@ -39,6 +44,49 @@ def bounded(chars_max: int) -> Callable[[click.Context, click.Parameter, str | N
         return value
 
     return check
+
+
+class Duration(click.ParamType[timedelta]):
+    """A stretch of time: a number with m, h or d; a bare number is hours."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> timedelta:
+        """Read it.
+
+        Raises:
+            BadParameter: it is no such text, or beyond OVERLAP_MAX.
+        """
+        if isinstance(value, timedelta):
+            return value
+        found = DURATION_FORM.fullmatch(str(value))
+        if found is None:
+            self.fail("must be a number with m, h or d, such as 90m, 24h or 7d", param, ctx)
+        stretch = timedelta(**{DURATION_UNITS[found[2]]: int(found[1])})
+        if stretch > OVERLAP_MAX:
+            self.fail(f"must be at most {OVERLAP_MAX.days}d", param, ctx)
+        return stretch
+
+
+def networks_of(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Networks as they are compared: 10.0.0.0/8, an address alone as /32 or /128."""
+    if len(values) > NETWORKS_MAX:
+        raise click.BadParameter(f"at most {NETWORKS_MAX}")
+    try:
+        return tuple(str(ip_network(value)) for value in values)
+    except ValueError as error:
+        raise click.BadParameter(f"must be a network such as 203.0.113.0/24: {error}") from error
+
+
+network_option = click.option(
+    "--network",
+    "networks",
+    multiple=True,
+    callback=networks_of,
+    help="Where it may be used from, as CIDR; repeatable. None: everywhere.",
+)
 
 
 @tenants.command("create")
@@ -100,13 +148,20 @@ def activate_tenant(tenant: str) -> None:
     help="Repeatable.",
 )
 @click.option("--expires-days", type=click.IntRange(1, 3650), help="Days until the key ends.")
-def create_key(tenant: str, name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
+@network_option
+def create_key(
+    tenant: str,
+    name: str,
+    scopes: tuple[str, ...],
+    expires_days: int | None,
+    networks: tuple[str, ...],
+) -> None:
     """Create an API key for TENANT (slug or id); its secret is shown this once."""
     now = datetime.now(UTC)
     expires_at = now + timedelta(days=expires_days) if expires_days else None
     with maintaining() as session:
         found = the_tenant(session, tenant)
-        key, secret = _add_key(session, found.id, name, scopes, expires_at)
+        key, secret = _add_key(session, found.id, name, scopes, networks, expires_at)
     audit(found.id, "create", "api_key", str(key.id), after=_shown(key))
     _show_secret(key, secret)
 
@@ -118,27 +173,56 @@ def list_keys(tenant: str) -> None:
     with maintaining() as session:
         rows = store.list_keys(session, the_tenant(session, tenant).id)
     print_table(
-        ("PREFIX", "NAME", "SCOPES", "CREATED", "LAST USED", "EXPIRES", "REVOKED"),
-        [(k.prefix, k.name, ",".join(k.scopes), *_times(k)) for k in rows],
+        ("PREFIX", "NAME", "SCOPES", "NETWORKS", "CREATED", "LAST USED", "EXPIRES", "REVOKED"),
+        [
+            (k.prefix, k.name, ",".join(k.scopes), ",".join(k.networks) or None, *_times(k))
+            for k in rows
+        ],
     )
+
+
+@keys.command("restrict")
+@click.argument("key")
+@network_option
+def restrict_key(key: str, networks: tuple[str, ...]) -> None:
+    """Let KEY (prefix or id) be used from the given networks alone; without any, everywhere.
+
+    Every process knows within OPSLEDGER_KEY_CACHE_S.
+    """
+    with maintaining() as session:
+        found = _the_key(session, key)
+        store.bind_key(session, found, networks)
+    audit(
+        found.tenant_id,
+        "restrict",
+        "api_key",
+        str(found.id),
+        before={"networks": list(found.networks)},
+        after={"networks": list(networks)},
+    )
+    click.echo(f"Key {found.prefix} may be used from {', '.join(networks) or 'everywhere'}")
 
 
 @keys.command("rotate")
 @click.argument("key")
 @click.option(
+    "--overlap",
     "--overlap-hours",
-    type=click.IntRange(0, 24 * 30),
-    default=24,
+    "overlap",
+    type=Duration(),
+    default="24h",
     show_default=True,
-    help="How long the old key still works.",
+    help="How long the old key still works: 90m, 24h, 7d; at most 30d.",
 )
-def rotate_key(key: str, overlap_hours: int) -> None:
-    """Replace KEY (prefix or id) by a new one with the same scopes."""
-    ends_at = datetime.now(UTC) + timedelta(hours=overlap_hours)
+def rotate_key(key: str, overlap: timedelta) -> None:
+    """Replace KEY (prefix or id) by a new one with the same scopes and networks."""
+    ends_at = datetime.now(UTC) + overlap
     with maintaining() as session:
         old = _the_key(session, key)
         _check_rotatable(old)
-        new, secret = _add_key(session, old.tenant_id, old.name, old.scopes, old.expires_at)
+        new, secret = _add_key(
+            session, old.tenant_id, old.name, old.scopes, old.networks, old.expires_at
+        )
         store.revoke_keys(session, [old], ends_at)
     audit(
         old.tenant_id,
@@ -209,6 +293,7 @@ def _add_key(
     tenant_id: UUID,
     name: str,
     scopes: tuple[str, ...],
+    networks: tuple[str, ...],
     expires_at: datetime | None,
 ) -> tuple[ApiKey, str]:
     lead = f"ops_{settings().environment}_"
@@ -223,6 +308,7 @@ def _add_key(
         expires_at=expires_at,
         revoked_at=None,
         last_used_at=None,
+        networks=networks,
     )
     store.add_key(session, key, hash_secret(secret))  # type: ignore[arg-type]
     return key, secret
@@ -253,6 +339,7 @@ def _shown(key: ApiKey) -> dict[str, object]:
         "name": key.name,
         "prefix": key.prefix,
         "scopes": list(key.scopes),
+        "networks": list(key.networks),
         "expires_at": key.expires_at.isoformat() if key.expires_at else None,
     }
 

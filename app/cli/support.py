@@ -1,6 +1,7 @@
 """What the commands share: the maintenance role's database, the audit of their acts, tables."""
 
 import getpass
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -76,7 +77,11 @@ def audit(
         before=before,
         after=after,
         user_id=f"cli:{_user()}",
-        metadata={"command": context.command_path},
+        metadata={
+            "command": context.command_path,
+            "host": socket.gethostname(),
+            "outcome": "success",  # what failed changed nothing, and ended before
+        },
     )
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from uuid import UUID
 
 OPERATOR_TENANT_ID = UUID("00000000-0000-7000-8000-000000000000")
@@ -43,11 +44,12 @@ class ApiKey:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    networks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who a key speaks for."""
+    """Who a key speaks for, and from which networks; none named means from everywhere."""
 
     key_id: UUID
     tenant_id: UUID
@@ -56,9 +58,25 @@ class Principal:
     scopes: frozenset[str]
     expires_at: datetime | None
     revoked_at: datetime | None
+    networks: tuple[IPv4Network | IPv6Network, ...] = ()
 
     def usable_at(self, now: datetime) -> bool:
         """Whether the key is neither revoked nor expired; rotation sets a future end."""
-        revoked = self.revoked_at is not None and self.revoked_at <= now
         expired = self.expires_at is not None and self.expires_at <= now
-        return not revoked and not expired
+        return not expired and not self.revoked_by(now)
+
+    def revoked_by(self, now: datetime) -> bool:
+        """Whether the key was ended by hand, or by a rotation whose overlap is over."""
+        return self.revoked_at is not None and self.revoked_at <= now
+
+    def usable_from(self, address: str | None) -> bool:
+        """Whether a caller at this address may use the key; what is no address is from nowhere."""
+        if not self.networks:
+            return True
+        try:
+            found = ip_address(address or "")
+        except ValueError:
+            return False
+        if isinstance(found, IPv6Address) and found.ipv4_mapped:
+            found = found.ipv4_mapped
+        return any(found in network for network in self.networks)

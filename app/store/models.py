@@ -87,6 +87,7 @@ class ApiKeyRow(Base):
     prefix: Mapped[str] = mapped_column(String(32))
     secret_sha256: Mapped[bytes]
     scopes: Mapped[list[str]] = mapped_column(ARRAY(Text()))
+    networks: Mapped[list[str]] = mapped_column(ARRAY(Text()), server_default=text("'{}'"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from ipaddress import ip_network
 from uuid import UUID
 
 from sqlalchemy import String, cast, insert, select, text, update
@@ -17,6 +18,7 @@ _KEY = (
     ApiKeyRow.name,
     ApiKeyRow.prefix,
     ApiKeyRow.scopes,
+    ApiKeyRow.networks,
     ApiKeyRow.created_at,
     ApiKeyRow.expires_at,
     ApiKeyRow.revoked_at,
@@ -56,7 +58,7 @@ def set_tenant_active(session: Session, tenant_id: UUID, active: bool) -> None:
 def add_key(session: Session, key: ApiKey, secret_sha256: bytes) -> None:
     """Add an API key, of whose secret only the hash is kept."""
     values = {column.name: getattr(key, column.name) for column in _KEY}
-    values["scopes"] = list(key.scopes)
+    values |= {"scopes": list(key.scopes), "networks": list(key.networks)}
     session.execute(insert(ApiKeyRow).values(**values, secret_sha256=secret_sha256))
 
 
@@ -84,16 +86,30 @@ def revoke_keys(session: Session, keys: Iterable[ApiKey], at: datetime) -> None:
         )
 
 
+def bind_key(session: Session, key: ApiKey, networks: Iterable[str]) -> None:
+    """Let a key be used from these networks alone; from everywhere if there are none."""
+    session.execute(
+        update(ApiKeyRow)
+        .where(ApiKeyRow.tenant_id == key.tenant_id, ApiKeyRow.id == key.id)
+        .values(networks=list(networks))
+    )
+
+
 def find_principal(session: Session, secret_sha256: bytes) -> Principal | None:
     """Who the key with this hash speaks for, whether or not it may still be used."""
     row = (
-        session.execute(text("SELECT * FROM find_api_key(:digest)"), {"digest": secret_sha256})
+        session.execute(text("SELECT * FROM look_up_api_key(:digest)"), {"digest": secret_sha256})
         .mappings()
         .first()
     )
-    return None if row is None else Principal(**{**row, "scopes": frozenset(row["scopes"])})
+    if row is None:
+        return None
+    networks = tuple(ip_network(network) for network in row["networks"])
+    return Principal(**{**row, "scopes": frozenset(row["scopes"]), "networks": networks})
 
 
 def _key(row: object) -> ApiKey:
     values = dict(row)  # type: ignore[call-overload]
-    return ApiKey(**{**values, "scopes": tuple(values["scopes"])})
+    return ApiKey(
+        **{**values, "scopes": tuple(values["scopes"]), "networks": tuple(values["networks"])}
+    )

@@ -31,6 +31,19 @@ def test_every_route_needs_a_scope_or_is_public_for_a_reason(app: flask.Flask) -
         assert isinstance(scope, Scope) != (rule.rule in PUBLIC), rule
 
 
+def test_every_route_says_what_it_leaves_on_record_or_why_nothing(app: flask.Flask) -> None:
+    """One of the two; who changes something may not leave nothing."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule in PUBLIC:
+            continue
+        view = app.view_functions[rule.endpoint]
+        leaves, nothing = getattr(view, "leaves", ""), getattr(view, "leaves_nothing", "")
+        assert bool(leaves) != bool(nothing), f"{rule}: say leaves= or leaves_nothing="
+        if nothing:
+            assert rule.methods is not None
+            assert rule.methods <= {"GET", "HEAD", "OPTIONS"}, rule
+
+
 def test_every_public_route_exists(app: flask.Flask) -> None:
     """The list of exceptions does not outlive what it excepts."""
     assert set(PUBLIC) <= {rule.rule for rule in app.url_map.iter_rules()}

@@ -3,7 +3,9 @@
 import getpass
 import hashlib
 import re
+import socket
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -116,6 +118,8 @@ def test_a_tenant_is_created_listed_and_on_record(live: World) -> None:
     assert record["changes"] == {"after": {"name": "Acme & Söhne", "slug": name}}
     assert record["user_id"] == f"cli:{getpass.getuser()}"
     assert "tenants create" in record["metadata"]["command"]
+    assert record["metadata"]["host"] == socket.gethostname()
+    assert record["metadata"]["outcome"] == "success"
 
 
 def test_a_tenant_may_be_named_by_slug_or_id(live: World) -> None:
@@ -164,7 +168,14 @@ def test_a_tenant_may_be_named_by_slug_or_id(live: World) -> None:
         (("keys", "list", "nobody"), "There is no tenant 'nobody'"),
         (("keys", "revoke", "ops_live_00000000"), "There is no single key 'ops_live_00000000'"),
         (("keys", "rotate", "nothing"), "see: flask keys list TENANT"),
-        (("keys", "rotate", "nothing", "--overlap-hours", "721"), "0<=x<=720"),
+        (("keys", "rotate", "nothing", "--overlap", "721h"), "must be at most 30d"),
+        (("keys", "rotate", "nothing", "--overlap", "31d"), "must be at most 30d"),
+        (("keys", "rotate", "nothing", "--overlap", "1w"), "a number with m, h or d"),
+        (("keys", "rotate", "nothing", "--overlap", "-1h"), "a number with m, h or d"),
+        (("keys", "create", "operator", "--name", "x", "--network", "10.0.0.1/8"), "host bits"),
+        (("keys", "create", "operator", "--name", "x", "--network", "any"), "203.0.113.0/24"),
+        (("keys", "restrict", "nothing"), "see: flask keys list TENANT"),
+        (("keys", "restrict", "nothing", *["--network", "10.0.0.0/8"] * 51), "at most 50"),
         (("action-types", "add", "crm_create"), "crm_create is an action type already"),
         (("action-types", "add", "dance"), "must be 2 or more lower-case words joined by _"),
         (("action-types", "add", "CRM_dance"), "must be 2 or more lower-case words joined by _"),
@@ -187,12 +198,12 @@ def test_a_refused_command_changes_and_records_nothing(live: World, maintenance:
         with maintenance.unrestricted_unsafe() as session:
             return int(session.execute(text("SELECT count(*) FROM tenants")).scalar_one())
 
-    before, about_operator = count(), len(audits(live, OPERATOR_TENANT_ID))
+    before, about_operator = count(), len(audits(live, OPERATOR_TENANT_ID, action="create"))
     refused(live, "tenants", "create", "operator")
     refused(live, "tenants", "deactivate", "operator")
     refused(live, "action-types", "add", "crm_create")
     assert count() == before
-    assert len(audits(live, OPERATOR_TENANT_ID)) == about_operator
+    assert len(audits(live, OPERATOR_TENANT_ID, action="create")) == about_operator
 
 
 def test_a_key_is_shown_once_and_kept_as_a_hash(live: World, maintenance: Database) -> None:
@@ -215,6 +226,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(live: World, maintenance: Databa
         "name": "ci",
         "prefix": prefix(secret),
         "scopes": ["logs:read", "logs:read:payloads"],
+        "networks": [],
         "expires_at": None,
     }
     random_part = secret[len(prefix(secret)) :]
@@ -256,7 +268,7 @@ def test_a_rotation_lets_both_keys_work_for_a_while(live: World) -> None:
     name = slug()
     tenant_id = create_tenant(live, name)
     old = create_key(live, name, "--scope", "logs:read")
-    output = run(live, "keys", "rotate", prefix(old), "--overlap-hours", "2")
+    output = run(live, "keys", "rotate", prefix(old), "--overlap", "2h")
     (new,) = SECRET.findall(output)
     assert f"The old key {prefix(old)} works until " in output
     assert new != old
@@ -280,6 +292,50 @@ def test_a_rotation_without_overlap_ends_the_old_key_at_once(world: World) -> No
     assert (use(world, old), use(world, new)) == (401, 200)
 
 
+@pytest.mark.parametrize(
+    ("overlap", "minutes"), [("90m", 90), ("24h", 1440), ("7d", 10_080), ("2", 120), ("0m", 0)]
+)
+def test_the_overlap_is_as_long_as_it_was_asked_for(
+    world: World, maintenance: Database, overlap: str, minutes: int
+) -> None:
+    """In minutes, hours or days."""
+    name = slug()
+    create_tenant(world, name)
+    old = create_key(world, name)
+    before = datetime.now(UTC)
+    run(world, "keys", "rotate", prefix(old), "--overlap", overlap)
+    with maintenance.unrestricted_unsafe() as session:
+        statement = text("SELECT revoked_at FROM api_keys WHERE prefix = :prefix")
+        ends = session.execute(statement, {"prefix": prefix(old)}).scalar_one()
+    off = ends - before - timedelta(minutes=minutes)
+    assert timedelta(0) <= off < timedelta(seconds=30)
+
+
+def test_a_key_is_bound_to_networks_when_it_is_made_or_later(
+    settings: Settings, maintenance: Database, worker: None
+) -> None:
+    """Its successor is bound likewise, and each change is on record; an address is a network."""
+    with opened(replace(settings, key_cache_s=0.01), maintenance) as world:
+        name = slug()
+        tenant_id = create_tenant(world, name)
+        old = create_key(world, name, "--network", "203.0.113.9", "--network", "2001:db8::/32")
+        assert "203.0.113.9/32,2001:db8::/32" in run(world, "keys", "list", name)
+        (new,) = SECRET.findall(run(world, "keys", "rotate", prefix(old)))
+        assert (use(world, old), use(world, new)) == (403, 403)  # the client is at 127.0.0.1
+        for networks, shown, status in (
+            (("--network", "127.0.0.0/8"), "127.0.0.0/8", 200),
+            (("--network", "10.0.0.0/8"), "10.0.0.0/8", 403),
+            ((), "everywhere", 200),
+        ):
+            said = run(world, "keys", "restrict", prefix(new), *networks)
+            assert said == f"Key {prefix(new)} may be used from {shown}\n"
+            eventually(lambda status=status: use(world, new) == status, within_s=5)
+        changes = [r["changes"] for r in audits(world, tenant_id, action="restrict")]
+        assert [change["after"]["networks"] for change in changes] == [
+            *(["127.0.0.0/8"], ["10.0.0.0/8"], [])
+        ]
+
+
 def test_an_old_key_can_be_revoked_before_its_overlap_ends(live: World) -> None:
     """A leak found during a rotation must not wait for it."""
     name = slug()
@@ -289,7 +345,7 @@ def test_an_old_key_can_be_revoked_before_its_overlap_ends(live: World) -> None:
     assert run(live, "keys", "revoke", prefix(old)) == f"Revoked key {prefix(old)}\n"
     assert (use(live, old), use(live, new)) == (401, 200)
     assert [r["action"] for r in audits(live, tenant_id, resource_type="api_key")] == [
-        *("create", "rotate", "revoke")
+        *("create", "rotate", "revoke", "refuse")
     ]
 
 
@@ -306,8 +362,7 @@ def test_a_revoked_key_is_refused_after_the_cache_time(
         eventually(lambda: use(world, secret) == 401, within_s=5)
         assert "was revoked already" in refused(world, "keys", "revoke", prefix(secret))
         assert "revoked" in refused(world, "keys", "rotate", prefix(secret))
-        *_, record = audits(world, tenant_id)
-        assert record["action"] == "revoke"
+        (record,) = audits(world, tenant_id, action="revoke")
         assert record["changes"]["before"]["prefix"] == prefix(secret)
 
 

@@ -85,6 +85,8 @@ class Migrated:
                 " AND conname !~ '^alembic_version' ORDER BY 1, 2",
                 "policies": "SELECT tablename, policyname, roles::text, cmd, qual, with_check"
                 " FROM pg_policies ORDER BY 1, 2",
+                "triggers": "SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger"
+                " WHERE NOT tgisinternal ORDER BY 1, 2",
                 "functions": "SELECT proname, prosrc, prosecdef, proacl::text FROM pg_proc"
                 " WHERE pronamespace = 'public'::regnamespace ORDER BY 1",
                 "types": "SELECT typname, typtype FROM pg_type"
@@ -347,6 +349,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("add_action_type", "opsledger_maintenance"),
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
         ("find_api_key", "opsledger_web"),
+        ("look_up_api_key", "opsledger_web"),
         ("pipeline_state", "opsledger_maintenance opsledger_web"),
     ]
     for _, config, _ in found:

@@ -19,6 +19,7 @@ from tests.support.household import Household, furnish
 from tests.support.world import opened
 
 LOGS = ("action_logs", "audit_logs")
+KEY = "(tenant_id, created_at, id)"
 ROLLUPS = ("action_rollups", "audit_rollups", "user_rollups", "rollup_cells", "rollup_cursors")
 SCOPED = (*LOGS, *ROLLUPS, "log_batches", "sandbox_contacts", "tenants")
 DENIED = psycopg2.errors.InsufficientPrivilege
@@ -217,6 +218,62 @@ def test_only_the_worker_writes_to_the_ledger(
             cursor.execute(statement.format(table=table))
 
 
+def leaves(cursor: extensions.cursor) -> list[str]:
+    """The partitions of both logs."""
+    cursor.execute(
+        "SELECT inhrelid::regclass::text FROM pg_inherits"
+        " WHERE inhparent IN ('action_logs'::regclass, 'audit_logs'::regclass)"
+    )
+    found = [name for (name,) in cursor.fetchall()]
+    assert len(found) >= 2
+    return found
+
+
+@pytest.mark.parametrize(
+    "setting", ["DATABASE_URL", "WORKER_DATABASE_URL", "MAINTENANCE_DATABASE_URL"]
+)
+def test_no_role_of_the_service_changes_or_removes_a_row_of_a_log(
+    houses: tuple[Household, Household], environment: dict[str, str], setting: str
+) -> None:
+    """Neither through the log nor in a partition, by any statement that would."""
+    with speaking_as(environment, setting) as cursor:
+        for table in (*LOGS, *leaves(cursor)):
+            for statement in (
+                f"UPDATE {table} SET operation_id = 'x'",
+                f"DELETE FROM {table}",
+                f"TRUNCATE {table}",
+                f"DROP TABLE {table}",
+                f"ALTER TABLE {table} DISABLE TRIGGER ALL",
+                f"MERGE INTO {table} t USING tenants s ON false WHEN MATCHED THEN DELETE",
+                f"INSERT INTO {table} TABLE {table} ON CONFLICT {KEY} DO UPDATE SET id = NULL",
+            ):
+                with pytest.raises(DENIED):
+                    cursor.execute(statement)
+
+
+def test_not_even_the_owner_updates_a_row_of_a_log(
+    houses: tuple[Household, Household], environment: dict[str, str]
+) -> None:
+    """By accident, that is: a trigger stands in the way, in every partition, also a new one."""
+    with speaking_as(environment, "OWNER_DATABASE_URL") as cursor:
+        cursor.execute("SELECT ensure_partition('action_logs', now() + interval '9 weeks')")
+        tables = (*LOGS, *leaves(cursor))
+        cursor.execute(
+            "SELECT tgrelid::regclass::text FROM pg_trigger"
+            " WHERE tgfoid = 'refuse_update'::regproc AND tgenabled = 'O'"
+        )
+        assert {name for (name,) in cursor.fetchall()} == set(tables)
+        tried = 0
+        for table in tables:
+            cursor.execute(f"SELECT count(*) FROM {table}")
+            if cursor.fetchone() > (0,):
+                for change in ("metadata = NULL", "created_at = created_at + interval '7 days'"):
+                    with pytest.raises(DENIED, match="never updated"):
+                        cursor.execute(f"UPDATE {table} SET {change}")
+                tried += 1
+        assert tried >= 4
+
+
 @pytest.mark.parametrize("table", ["api_keys", "dead_letters"])
 def test_the_web_role_reads_neither_keys_nor_dead_letters(
     environment: dict[str, str], table: str
@@ -302,7 +359,7 @@ def test_the_worker_writes_what_it_cannot_read(
             *("SELECT name FROM tenants", "SELECT * FROM dead_letters"),
             *("UPDATE log_batches SET row_count = 0", "DELETE FROM log_batches"),
             *("DELETE FROM shipments", "SELECT add_action_type('crm_dance')"),
-            "SELECT * FROM find_api_key('')",
+            *(f"SELECT * FROM {name}('')" for name in ("find_api_key", "look_up_api_key")),
         ):
             with pytest.raises(DENIED):
                 cursor.execute(statement)
@@ -360,8 +417,9 @@ def test_the_key_lookup_returns_one_key_and_no_list(
     """Without the secret's hash there is nothing to find."""
     with speaking_as(environment) as cursor:
         for digest in (None, b"", b"%", b"\x00" * 32):
-            cursor.execute("SELECT * FROM find_api_key(%s)", (digest,))
-            assert cursor.fetchall() == []
+            for function in ("find_api_key", "look_up_api_key"):
+                cursor.execute(f"SELECT * FROM {function}(%s)", (digest,))
+                assert cursor.fetchall() == []
 
 
 def test_an_unused_scope_gives_no_rights(environment: dict[str, str]) -> None:
