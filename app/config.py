@@ -341,6 +341,24 @@ class Settings:
         " the web process does. 0: nowhere.",
         whole(0, 65535),
     )
+    alert_private_targets: bool = _setting(
+        "OPSLEDGER_ALERT_PRIVATE_TARGETS",
+        False,
+        "0 or 1",
+        "Lets channels lead to private addresses, and webhooks to http:// URLs. Tenants choose"
+        " channels, so only where all of them are trusted with this network.",
+        boolean,
+    )
+    smtp_url: str = _setting(
+        "OPSLEDGER_SMTP_URL",
+        "",
+        "URL",
+        "Sends alerts by e-mail: smtps://user:password@host, smtp+starttls://… or smtp://…. Empty:"
+        " no e-mail.",
+    )
+    smtp_from: str = _setting(
+        "OPSLEDGER_SMTP_FROM", "opsledger@localhost", "address", "Who these e-mails are from."
+    )
     log_level: str = _setting(
         "OPSLEDGER_LOG_LEVEL",
         "INFO",

@@ -209,6 +209,24 @@ BEAT_AGE_SECONDS = _gauge(
     "opsledger_beat_age_seconds", "Time since beat's last heartbeat. Alert past a minute."
 )
 
+# Alerts.
+
+ALERT_EVENTS = _counter(
+    "opsledger_alert_events_total",
+    "Steps in the lives of alerts: pending, fired, reminded, resolved, withdrawn.",
+    "event",
+)
+ALERT_EVALUATION_SECONDS = _histogram(
+    "opsledger_alert_evaluation_seconds",
+    "Time to evaluate the rules of all tenants.",
+    buckets=FAST_S,
+)
+ALERT_DELIVERIES = _counter(
+    "opsledger_alert_deliveries_total",
+    "Notifications by outcome: sent, failed (tried again later), dead (given up).",
+    "outcome",
+)
+
 # Serving.
 
 REQUEST_SECONDS = _histogram(

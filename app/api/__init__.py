@@ -7,6 +7,8 @@ from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import (
     actions,
+    alert_channels,
+    alerts,
     analytics,
     audits,
     crm,
@@ -72,7 +74,17 @@ def register_api(app: flask.Flask, service: Service) -> None:
     register_problem_handlers(app)
     metrics.measure_requests(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest, crm):
+    for module in (
+        actions,
+        audits,
+        operations,
+        stats,
+        analytics,
+        ingest,
+        crm,
+        alerts,
+        alert_channels,
+    ):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(metrics.blueprint)

@@ -3,6 +3,7 @@
 import flask
 
 from .access import action_types, keys, tenants
+from .alerts import alerts
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
@@ -19,6 +20,7 @@ def register_commands(app: flask.Flask) -> None:
         spool,
         dead_letters,
         rollups,
+        alerts,
         doctor,
         demo,
     ):

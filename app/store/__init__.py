@@ -3,6 +3,7 @@
 Functions here never commit; who opens a transaction ends it.
 """
 
+from . import alert_models  # noqa: F401 - adds its tables to the metadata
 from .models import Base
 
 __all__ = ["METADATA"]

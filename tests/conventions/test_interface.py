@@ -28,7 +28,7 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_capture_does_not_load_what_only_queries_need() -> None:
     """A host application that records pays for recording alone, in memory and in time to start."""
     looked = "import sys; from app import Opsledger, log_action, ActionLogger, AuditService;"
-    looked += " print(*{'numpy', 'flask_smorest', 'alembic'} & sys.modules.keys())"
+    looked += " print(*{'numpy', 'flask_smorest', 'alembic', 'apprise'} & sys.modules.keys())"
     argv = [sys.executable, "-c", looked]
     assert subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout.strip() == b""
 

@@ -294,6 +294,7 @@ def test_every_unique_key_starts_with_the_tenant(latest: Migrated) -> None:
     assert {column for _, column in others} == {"tenant_id"}
 
 
+MANAGES = "DELETE INSERT SELECT UPDATE"
 GRANTS = {
     "action_logs": {"web": "SELECT", "maintenance": "SELECT"},
     "audit_logs": {"web": "SELECT", "maintenance": "SELECT"},
@@ -312,6 +313,13 @@ GRANTS = {
     "action_types": {"web": "SELECT", "worker": "SELECT", "maintenance": "SELECT"},
     "sandbox_contacts": {"web": "DELETE INSERT SELECT UPDATE"},
     "log_batches_seq": {"worker": "USAGE"},
+    "alert_rules": {"web": "DELETE INSERT SELECT UPDATE", "maintenance": MANAGES},
+    "alert_channels": {"web": "DELETE INSERT", "maintenance": MANAGES},
+    "alerts": {"web": "SELECT", "maintenance": MANAGES},
+    "alert_events": {"web": "INSERT SELECT", "maintenance": MANAGES},
+    "alert_deliveries": {"web": "INSERT SELECT", "maintenance": MANAGES},
+    "alert_cursors": {"web": "INSERT SELECT", "maintenance": MANAGES},
+    "recent_minutes": {"maintenance": MANAGES},
 }
 
 
