@@ -4,43 +4,34 @@ Hides names, units, defaults and parsing; a Settings object is always complete a
 """
 
 import os
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .setting_types import (
     RABBITMQ_SCHEMES,
     REDIS_SCHEMES,
+    InvalidSetting,
     boolean,
     level,
+    networks,
     one_of,
     read_broker_url,
     seconds,
     seconds_or_none,
     secret,
     whole,
+    with_driver,
 )
+from .setting_types import setting as _setting
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
 
-class InvalidSetting(ValueError):
-    """A setting has a value it cannot take."""
-
-    def __init__(self, name: str, value: str, rule: str) -> None:
-        shown = re.sub(r"//[^/;]*@", "//***@", value)  # this ends in a log
-        super().__init__(f"{name}={shown!r} is not valid: {rule}")
-
-
-def _setting(
-    name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
-) -> Any:
-    metadata = {"name": name, "unit": unit, "reason": reason, "parse": parse}
-    return field(default=default, metadata=metadata)
+RECORD_BYTES_MAX = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +202,13 @@ class Settings:
         "Of one JSON field; a larger one is cut, with a mark, its full size and its SHA-256.",
         whole(1024, MIB),  # three of them have to fit into a frame of the spool, 4 MiB
     )
+    record_bytes_max: int = _setting(
+        "OPSLEDGER_RECORD_BYTES_MAX",
+        RECORD_BYTES_MAX,
+        "bytes",
+        "Of a whole record, as the spool writes it; past it its largest JSON fields are cut.",
+        whole(192 * KIB, 3 * MIB),  # room for texts and marks; a frame of the spool is 4 MiB
+    )
     hot_days: int = _setting(
         "OPSLEDGER_HOT_DAYS",
         90,
@@ -224,6 +222,15 @@ class Settings:
         "secret",
         "Makes record ids of external ids: at least 32 characters, the same on all hosts, never"
         " changed. Empty: ingest refuses external ids.",
+        secret,
+    )
+    redaction_key: str = _setting(
+        "OPSLEDGER_REDACTION_KEY",
+        "",
+        "secret",
+        "Lets tenants have redaction policies and makes their keyed hashes: at least 32"
+        " characters, the same on all hosts; what another key hashed no longer matches. Empty: no"
+        " policies.",
         secret,
     )
     query_timeout_s: float = _setting(
@@ -314,8 +321,77 @@ class Settings:
         "name",
         "Stands in every new API key (ops_live_…), so that a stray key tells where it opens.",
     )
-    crm_provider: str = _setting(
-        "OPSLEDGER_CRM_PROVIDER", "sandbox", "name", "The provider behind /api/v1/crm."
+    default_providers: str = _setting(
+        "OPSLEDGER_DEFAULT_PROVIDERS",
+        "",
+        "CAPABILITY=PROVIDER,…",
+        "The provider of each capability for tenants that have no account of their own, as"
+        " knowledge=local. Those not named: sandbox.",
+    )
+    credential_keys: str = _setting(
+        "OPSLEDGER_CREDENTIAL_KEYS",
+        "",
+        "secret",
+        "Encrypt the tenants' credentials: keys of `flask providers new-key` parted by commas, the"
+        " newest first. Empty: none can be kept.",
+    )
+    provider_timeout_s: float = _setting(
+        "OPSLEDGER_PROVIDER_TIMEOUT_S",
+        10.0,
+        "s",
+        "Longest wait for one answer of a provider; an account may name its own.",
+        seconds,
+    )
+    provider_attempts_max: int = _setting(
+        "OPSLEDGER_PROVIDER_ATTEMPTS_MAX",
+        3,
+        "attempts",
+        "Of one call, the first included; only what is safe to repeat is tried again.",
+        whole(1, 10),
+    )
+    provider_backoff_s: float = _setting(
+        "OPSLEDGER_PROVIDER_BACKOFF_S",
+        0.2,
+        "s",
+        "Longest pause before a second attempt, drawn by chance; it doubles for each further one.",
+        seconds,
+    )
+    provider_wait_s_max: float = _setting(
+        "OPSLEDGER_PROVIDER_WAIT_S_MAX",
+        2.0,
+        "s",
+        "Longest pause between attempts: a web thread waits. A provider whose Retry-After asks for"
+        " more is not asked again, and our caller is told.",
+        seconds,
+    )
+    provider_failures_max: int = _setting(
+        "OPSLEDGER_PROVIDER_FAILURES_MAX",
+        10,
+        "failures",
+        "In a row, of one tenant at one provider: then it is left alone for a while.",
+        whole(1),
+    )
+    provider_rest_s: float = _setting(
+        "OPSLEDGER_PROVIDER_REST_S",
+        30.0,
+        "s",
+        "How long a failing provider is left alone before one call tries it again.",
+        seconds,
+    )
+    provider_networks: str = _setting(
+        "OPSLEDGER_PROVIDER_NETWORKS",
+        "",
+        "networks",
+        "Networks, as 10.1.0.0/16, in which providers may be although they are not public, also by"
+        " plain HTTP. Empty: none, so that an account cannot make us call our own hosts.",
+        networks,
+    )
+    sandbox_faults: str = _setting(
+        "OPSLEDGER_SANDBOX_FAULTS",
+        "",
+        "N:FAULTS",
+        "Every Nth operation at the sandbox has these faults, as 10:500,ok; for trials. Empty:"
+        " none.",
     )
     metrics_token: str = _setting(
         "OPSLEDGER_METRICS_TOKEN",
@@ -379,6 +455,11 @@ class Settings:
         """The folder of this host's spool."""
         return self.data_dir / "spool"
 
+    @property
+    def policies_path(self) -> Path:
+        """The file of what this host knows of the tenants' redaction policies."""
+        return self.data_dir / "policies.json"
+
     def url_of(self, role: str) -> str:
         """The database URL of a role: web, worker, maintenance or owner."""
         own = "" if role == "web" else getattr(self, f"{role}_database_url")
@@ -415,13 +496,5 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             raise InvalidSetting(item.metadata["name"], text, str(error)) from error
     for name, value in values.items():
         if name.endswith("database_url"):
-            values[name] = _driver(value)
+            values[name] = with_driver(value)
     return Settings(**values)
-
-
-def _driver(url: str) -> str:
-    """Name the driver: hosts hand out postgres:// and postgresql://, SQLAlchemy wants one."""
-    for prefix in ("postgres://", "postgresql://"):
-        if url.startswith(prefix):
-            return "postgresql+psycopg2://" + url.removeprefix(prefix)
-    return url

@@ -1,6 +1,7 @@
 """Every exception of Opsledger; the docstring of each is its message."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 
@@ -116,23 +117,69 @@ class RecordRefused(OpsledgerError):
         self.record_id = record_id
 
 
+class ProviderCode(StrEnum):
+    """What a provider's refusal comes to, in one vocabulary for all of them."""
+
+    NOT_FOUND = "not_found"
+    INVALID = "invalid"
+    UNAUTHORIZED = "unauthorized"
+    RATE_LIMITED = "rate_limited"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+
+
+# The HTTP status that says it best to our caller, whose own key is not what a provider refuses.
+PROVIDER_STATUS = {
+    ProviderCode.NOT_FOUND: 404,
+    ProviderCode.INVALID: 400,
+    ProviderCode.UNAUTHORIZED: 502,
+    ProviderCode.RATE_LIMITED: 429,
+    ProviderCode.UNAVAILABLE: 502,
+    ProviderCode.TIMEOUT: 504,
+}
+PERMANENT_CODES = {ProviderCode.NOT_FOUND, ProviderCode.INVALID, ProviderCode.UNAUTHORIZED}
+
+
 class ProviderError(OpsledgerError):
     """A provider did not do what it was asked.
 
     Args:
         detail: the provider's words.
-        permanent: whether the same call can never succeed.
-        status: the HTTP status that says it best to our caller.
+        code: what it comes to.
         field: the parameter that the provider refused, if it was one.
+        provider_code: the provider's own name for it.
+        retry_after_s: when the provider wants to be asked again, in seconds.
+        untouched: whether the provider certainly did nothing, so that asking again is safe.
     """
 
     def __init__(
-        self, detail: str = "", *, permanent: bool, status: int = 502, field: str | None = None
+        self,
+        detail: str = "",
+        *,
+        code: ProviderCode,
+        field: str | None = None,
+        provider_code: str | None = None,
+        retry_after_s: float | None = None,
+        untouched: bool = False,
     ) -> None:
         super().__init__(f"{field}: {detail}" if field else detail)
         self.fields = (FieldError(field, detail),) if field else ()
-        self.permanent = permanent
-        self.status = status
+        self.code = code
+        self.provider_code = provider_code
+        self.retry_after_s = retry_after_s
+        self.untouched = untouched
+
+    @property
+    def permanent(self) -> bool:
+        """Whether the same call can never succeed."""
+        return self.code in PERMANENT_CODES
+
+    @property
+    def status(self) -> int:
+        """The HTTP status for our caller; 503 where nothing was done and trying again is safe."""
+        if self.code is ProviderCode.UNAVAILABLE and self.untouched:
+            return 503
+        return PROVIDER_STATUS[self.code]
 
 
 class ChannelError(OpsledgerError):
@@ -150,5 +197,23 @@ class ChannelError(OpsledgerError):
 class ProviderTimeout(ProviderError, TimeoutError):
     """The provider did not answer in time."""
 
+    def __init__(self, detail: str = "", *, untouched: bool = False) -> None:
+        super().__init__(detail, code=ProviderCode.TIMEOUT, untouched=untouched)
+
+
+class ProviderAway(ProviderError):
+    """The provider cannot be reached; it was asked nothing."""
+
+    def __init__(self, detail: str = "", *, retry_after_s: float | None = None) -> None:
+        detail = detail or "The provider cannot be reached"
+        super().__init__(
+            detail, code=ProviderCode.UNAVAILABLE, untouched=True, retry_after_s=retry_after_s
+        )
+
+
+class ProviderNonsense(ProviderError):
+    """The provider answered something that is no answer to what it was asked."""
+
     def __init__(self, detail: str = "") -> None:
-        super().__init__(detail, permanent=False, status=504)
+        detail = detail or "The provider gave an answer that cannot be read"
+        super().__init__(detail, code=ProviderCode.UNAVAILABLE, provider_code="malformed")

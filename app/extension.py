@@ -10,12 +10,14 @@ from uuid import UUID
 import flask
 
 from .capture import Recorder, RequestValues, install_hooks
+from .capture.policies import Policies
 from .capture.recorder import EXTENSION, set_process_recorder
 from .config import Settings, load_settings
 from .domain.records import Record
 from .pipeline.shipper import Shipper
 from .pipeline.shipping import open_shipper, open_spool
 from .store.action_types import list_action_types
+from .store.policies import list_policies
 from .store.presence import holds_record
 from .store.session import Database
 
@@ -58,14 +60,18 @@ class Opsledger:
         database = database or Database.connect(self.settings.database_url)
         spool = open_spool(self.settings)
         self._database = database
-        self.shipper = open_shipper(spool, database, self.settings, self._learn_action_types)
+        self.shipper = open_shipper(spool, database, self.settings, self._learn)
+        self._policies = Policies(self.settings.policies_path, self.settings.redaction_key)
+        self._policies.ask = self.shipper.notify
         self.recorder = Recorder(
             spool,
             payload_bytes_max=self.settings.payload_bytes_max,
+            record_bytes_max=self.settings.record_bytes_max,
             notify=self.shipper.notify,
-            learn=self._learn_action_types,
+            learn=self._learn,
             wait=self.shipper.await_receipt,
             is_stored=self._is_stored,
+            policies=self._policies,
         )
         app.extensions[EXTENSION] = self
         set_process_recorder(self.recorder)
@@ -81,6 +87,11 @@ class Opsledger:
         with self._database.tenant(record.tenant_id) as session:
             return holds_record(session, record)
 
-    def _learn_action_types(self) -> None:
-        with self._database.unrestricted_unsafe() as session:
-            self.recorder.action_types = frozenset(list_action_types(session))
+    def _learn(self) -> None:
+        """Ask the platform for its action types and its tenants' redaction policies."""
+        try:
+            with self._database.unrestricted_unsafe() as session:
+                self.recorder.action_types = frozenset(list_action_types(session))
+                self._policies.learn(list_policies(session))
+        finally:
+            self._policies.answered = True

@@ -19,7 +19,7 @@ from .config import Settings, load_settings
 from .domain.quota import Quota
 from .extension import Opsledger
 from .pipeline.limits import Limiter, counting_in
-from .providers import crm_provider
+from .providers import EXTENSION, Providers
 from .store import METADATA
 from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
@@ -43,7 +43,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     _trust_proxies(app, settings.trusted_proxies)
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
-    service = Service(settings, database, reads, crm_provider(settings.crm_provider, database))
+    providers = app.extensions[EXTENSION] = Providers(database, settings)
+    service = Service(settings, database, reads, providers)
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )

@@ -1,6 +1,10 @@
 """The types of settings: each reads a text, or says by ValueError what it must be."""
 
+import re
 from collections.abc import Callable
+from dataclasses import field
+from ipaddress import ip_network
+from typing import Any
 from urllib.parse import urlsplit
 
 SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
@@ -10,6 +14,22 @@ RABBITMQ_SCHEMES = ("amqp", "amqps")
 CLUSTER_SCHEMES = ("sentinel", *RABBITMQ_SCHEMES)  # several servers that stand for one
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+class InvalidSetting(ValueError):
+    """A setting has a value it cannot take."""
+
+    def __init__(self, name: str, value: str, rule: str) -> None:
+        shown = re.sub(r"//[^/;]*@", "//***@", value)  # this ends in a log
+        super().__init__(f"{name}={shown!r} is not valid: {rule}")
+
+
+def setting(
+    name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
+) -> Any:
+    """A field of the settings, with what its documentation is made of."""
+    metadata = {"name": name, "unit": unit, "reason": reason, "parse": parse}
+    return field(default=default, metadata=metadata)
 
 
 def boolean(text: str) -> bool:
@@ -65,6 +85,15 @@ def secret(text: str) -> str:
     return text
 
 
+def networks(text: str) -> str:
+    """Networks of IP addresses, parted by commas."""
+    try:
+        found = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise ValueError("networks such as 10.1.0.0/16 or ::1/128, parted by commas") from error
+    return ",".join(map(str, found))
+
+
 def seconds(text: str) -> float:
     """A time above 0, in seconds."""
     try:
@@ -108,3 +137,11 @@ def _split(url: str) -> tuple[str, str | None]:
     parts = urlsplit(url)
     _ = parts.port
     return parts.scheme, parts.hostname
+
+
+def with_driver(url: str) -> str:
+    """Name the driver: hosts hand out postgres:// and postgresql://, SQLAlchemy wants one."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg2://" + url.removeprefix(prefix)
+    return url

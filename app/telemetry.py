@@ -5,13 +5,16 @@ Nothing else configures logging or creates a metric, so that names stay in one p
 
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import structlog
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily
+
+from .domain.secret_values import masked
 
 LOGGER = "opsledger"
 NAMES_MAX = 100  # values of a label that callers make up, of one process; the rest is OTHER
@@ -241,6 +244,12 @@ KEY_LOOKUPS = _counter(
     " away).",
     "outcome",
 )
+PROVIDER_ATTEMPTS = _counter(
+    "opsledger_provider_attempts_total",
+    "Calls to providers, by provider and outcome: success, a code of the errors, or refused (the"
+    " provider is left alone for now).",
+    *("provider", "outcome"),
+)
 LIMITED = _counter("opsledger_limited_total", "Requests refused with 429, by quota.", "quota")
 REFUSED = _counter(
     "opsledger_refused_total",
@@ -283,6 +292,16 @@ def configure_logging(level: str) -> None:
     logging.getLogger(LOGGER).setLevel(level.upper())
 
 
+def _mask_secrets(
+    _: logging.Logger, __: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Take secrets out of a line's texts, those of exceptions included."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = masked(value)
+    return event
+
+
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module, named after it; each line is one JSON object."""
     module = name.partition(".")[2] or name
@@ -294,6 +313,7 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
             structlog.stdlib.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _mask_secrets,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,

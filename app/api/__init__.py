@@ -11,14 +11,19 @@ from . import (
     alerts,
     analytics,
     audits,
+    calendar,
     crm,
     docs,
+    email,
     health,
+    helpdesk,
     ingest,
+    knowledge,
     metrics,
     operations,
     stats,
 )
+from .adapter import name_operation
 from .hardening import harden
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
@@ -74,21 +79,15 @@ def register_api(app: flask.Flask, service: Service) -> None:
     register_problem_handlers(app)
     metrics.measure_requests(app)
     api = ProblemApi(app)
-    for module in (
-        actions,
-        audits,
-        operations,
-        stats,
-        analytics,
-        ingest,
-        crm,
-        alerts,
-        alert_channels,
-    ):
+    for module in (actions, audits, operations, stats, analytics, ingest, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
+    for adapter in (crm, helpdesk, calendar, email, knowledge):
+        api.register_blueprint(adapter.blueprint, url_prefix=BASE)
     app.register_blueprint(health.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)
+
+    app.after_request(name_operation)
 
     @app.after_request
     def complete_headers(response: flask.Response) -> flask.Response:

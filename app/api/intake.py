@@ -17,6 +17,7 @@ from ..capture.recorder import Recorder
 from ..domain.claims import Claim
 from ..domain.identity import read_uuid
 from ..domain.records import Kind, Record
+from ..domain.secret_values import masked
 from ..errors import FieldError, InvalidInput, InvalidRecord
 from .fields import read_timestamp
 from .identifiers import UUID_RULE
@@ -126,8 +127,8 @@ def _mistyped(item: dict[str, Any]) -> Iterator[FieldError]:
 
 
 def _shown(error: FieldError) -> FieldError:
-    """The error with what it quotes of the item cut to a length that an answer can carry."""
-    return FieldError(_cut(error.field), _cut(error.detail))
+    """The error with what it quotes of the item: no secret, and no more than an answer carries."""
+    return FieldError(_cut(masked(error.field)), _cut(masked(error.detail)))
 
 
 def _cut(text: str) -> str:

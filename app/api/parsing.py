@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
@@ -24,6 +25,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 NAME_SHOWN_CHARS = 100
 UNSTORABLE_RULE = "must not contain NUL or lone surrogates"
+DIGITS_RULE = f"must not have an integer of more than {sys.get_int_max_str_digits()} digits"
+QUERY_BYTES_MAX = 6_000  # with a path of ours it fits into the request line of gunicorn, 8,190
 DEPTH_RULE = f"must not be nested deeper than {DEPTH_MAX} levels"
 
 
@@ -39,6 +42,8 @@ class StrictParser(FlaskParser):
 
     def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
         """The query parameters; one that is no list may be given once."""
+        if len(req.query_string) > QUERY_BYTES_MAX:
+            raise InvalidInput(FieldError("query", f"must have at most {QUERY_BYTES_MAX} bytes"))
         errors: list[FieldError] = []
         arguments: MultiDict[str, Any] = MultiDict()
         for name, values in req.args.lists():
@@ -152,6 +157,8 @@ def parse_json(body: bytes) -> Any:
     except RecursionError as error:
         raise InvalidInput(FieldError("body", DEPTH_RULE)) from error
     except ValueError as error:
+        if "sys.set_int_max_str_digits" in str(error):  # the advice is not for the caller
+            raise InvalidInput(FieldError("body", DIGITS_RULE)) from error
         raise InvalidInput(FieldError("body", f"is not valid JSON: {error}")) from error
 
 

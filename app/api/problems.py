@@ -1,7 +1,7 @@
 """Errors as problem details (RFC 9457), from one handler; no stack trace ever leaves here."""
 
 import http
-from dataclasses import asdict
+import math
 from typing import Any
 
 import flask
@@ -9,6 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import errors
 from ..capture.hooks import request_id
+from ..domain.secret_values import masked
 from ..telemetry import get_logger
 from .paging import next_link
 
@@ -38,22 +39,31 @@ def register_problem_handlers(app: flask.Flask) -> None:
 
 
 def problem(
-    status: int, detail: str, *, kind: str, fields: tuple[errors.FieldError, ...] = ()
+    status: int,
+    detail: str,
+    *,
+    kind: str,
+    fields: tuple[errors.FieldError, ...] = (),
+    more: dict[str, Any] | None = None,
 ) -> flask.Response:
     """A problem response.
 
     Args:
         kind: the last part of the problem's type, a stable name for programs.
+        more: further members, by name.
     """
     body: dict[str, Any] = {
         "type": f"urn:opsledger:problem:{kind}",
         "title": http.HTTPStatus(status).phrase,
         "status": status,
-        "detail": detail,
+        "detail": masked(detail),
         "request_id": request_id(),
     }
     if fields:
-        body["errors"] = [asdict(field) for field in fields]
+        body["errors"] = [
+            {"field": masked(field.field), "detail": masked(field.detail)} for field in fields
+        ]
+    body |= more or {}
     response = flask.jsonify(body)
     response.status_code = status
     response.content_type = PROBLEM_TYPE
@@ -66,7 +76,7 @@ def problem(
 
 def _from_ours(error: errors.OpsledgerError) -> flask.Response:
     if isinstance(error, errors.ProviderError):
-        return problem(error.status, error.detail, kind="provider-error", fields=error.fields)
+        return _from_provider(error)
     if isinstance(error, errors.CursorTooOld):
         response = problem(410, error.detail, kind="cursor-too-old")
         response.headers["Link"] = next_link(error.resume)
@@ -80,6 +90,17 @@ def _from_ours(error: errors.OpsledgerError) -> flask.Response:
             fields = error.errors if isinstance(error, errors.InvalidInput) else ()
             return problem(status, error.detail, kind=name, fields=fields)
     return _from_bug(error)
+
+
+def _from_provider(error: errors.ProviderError) -> flask.Response:
+    more: dict[str, Any] = {"code": error.code.value}
+    if error.provider_code is not None:
+        more["provider_code"] = error.provider_code
+    kind = f"provider-{error.code.value.replace('_', '-')}"
+    response = problem(error.status, error.detail, kind=kind, fields=error.fields, more=more)
+    if error.retry_after_s is not None:
+        response.headers["Retry-After"] = str(math.ceil(error.retry_after_s))
+    return response
 
 
 def _from_http(error: HTTPException) -> flask.Response:

@@ -20,6 +20,7 @@ from ..domain.records import (
     Kind,
 )
 from ..domain.summary import SLOWEST_ROWS_MAX
+from ..errors import ProviderCode
 from .fields import ActionType, Paths, Status, Timestamp, text, whole_number
 
 SKIP_RULE = (
@@ -307,3 +308,10 @@ class ProblemSchema(ma.Schema):
     detail = ma.fields.String(required=True)
     request_id = ma.fields.String(required=True)
     errors = ma.fields.List(ma.fields.Nested(FieldErrorSchema))
+    code = ma.fields.String(
+        validate=ma.validate.OneOf([code.value for code in ProviderCode]),
+        metadata={"description": "Of a provider's refusal: what it comes to."},
+    )
+    provider_code = ma.fields.String(
+        metadata={"description": "Of a provider's refusal: its own name for it."}
+    )

@@ -1,4 +1,4 @@
-"""What the views of one app share: its database, its provider, and who is asking."""
+"""What the views of one app share: its database, its providers, and who is asking."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
 from ..pipeline.figures import Figures
-from ..providers import CrmProvider
+from ..providers import Providers
 from ..store.action_types import list_action_types
 from ..store.replica import ReadDatabase
 from ..store.session import Database
@@ -26,12 +26,12 @@ class Service:
     """The collaborators of the views."""
 
     def __init__(
-        self, settings: Settings, database: Database, reads: ReadDatabase, crm: CrmProvider
+        self, settings: Settings, database: Database, reads: ReadDatabase, providers: Providers
     ) -> None:
         self.settings = settings
         self.database = database
         self.reads = reads
-        self.crm = crm
+        self.providers = providers
         self.figures = Figures(settings, database)
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)

@@ -4,6 +4,7 @@ What a request captured is kept also when its view raised, and no error in here 
 response.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -15,11 +16,13 @@ from uuid_utils import uuid4  # without a system call, and so without losing the
 
 from ..domain.context import RequestContext, is_sane_request_id
 from ..domain.records import IDENTIFIER_CHARS_MAX, TEXT_CHARS_MAX
+from ..domain.secret_values import masked
 from ..telemetry import get_logger
 from .recorder import EXTENSION, PENDING, Recorder
 
 REQUEST_ID_HEADER = "X-Request-ID"
 REQUEST_ID_GIVEN = "HTTP_X_REQUEST_ID"  # the same in the WSGI environ, where a look costs less
+OPENED = "opsledger.opened"  # when, by time.perf_counter, in the WSGI environ
 REQUEST_ID = "opsledger.request_id"  # in the WSGI environ
 
 Told = TypeVar("Told")
@@ -50,7 +53,8 @@ def install_hooks(
 
     @app.before_request
     def open_request() -> None:
-        flask.request.environ[PENDING] = []
+        environ = flask.request.environ
+        environ[PENDING], environ[OPENED] = [], time.perf_counter()
         try:
             start()
         except Exception:  # no thread to be had: the next request tries again
@@ -123,12 +127,13 @@ def _context(trusted_proxies: int, http_status: int | None) -> RequestContext:
     return RequestContext(
         request_id=request_id(),
         method=request.method,
-        route=str(request.url_rule or _storable(request.path, TEXT_CHARS_MAX)),
+        route=str(request.url_rule or masked(_storable(request.path, TEXT_CHARS_MAX) or "")),
         ip_address=client_ip(trusted_proxies),
         user_agent=request.environ.get("HTTP_USER_AGENT"),
         user_id=_storable(_told(values.user_id), IDENTIFIER_CHARS_MAX),
         tenant_id=_told(values.tenant_id),
         http_status=http_status,
+        duration_ms=(time.perf_counter() - request.environ[OPENED]) * 1000,
     )
 
 

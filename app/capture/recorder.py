@@ -13,7 +13,8 @@ from uuid import UUID
 import flask
 from uuid_utils.compat import NIL, uuid7
 
-from ..domain.cleaning import Alterations, clean, clean_text
+from ..config import RECORD_BYTES_MAX
+from ..domain.bounds import shortened
 from ..domain.codec import encode
 from ..domain.context import RequestContext, completed
 from ..domain.records import (
@@ -34,17 +35,13 @@ from ..errors import (
 )
 from ..spool import Spool
 from ..telemetry import CAPTURED, LOST, get_logger
+from .cleaner import Cleaner
+from .policies import Policies
 from .terms import Terms, TermsGiven
 
 EXTENSION = "opsledger"  # the key in Flask's app.extensions
 PENDING = "opsledger.pending"  # the request's records, in the WSGI environ
 PENDING_MAX = 500  # of one request; what comes after is kept at once, without its `http` part
-
-# What cleans each JSON field; those that are looked into again stay values.
-CLEANERS: dict[Kind, dict[str, Callable[..., Any]]] = {
-    Kind.ACTION: {"request_payload": clean_text, "response_data": clean_text, "metadata": clean},
-    Kind.AUDIT: {"changes": clean, "metadata": clean},
-}
 
 COUNTERS = {kind: CAPTURED.labels(kind.value) for kind in Kind}  # finding one costs its increment
 USUAL = Terms()
@@ -64,6 +61,7 @@ class Recorder:
     Args:
         spool: where records are appended.
         payload_bytes_max: bound of one JSON field, in bytes.
+        record_bytes_max: bound of a whole record, in bytes.
         notify: called after an append; wakes the shipper.
         learn: asks the platform for its action types and sets `action_types`; raises when it
             cannot. Called for a name that is not built in, once, in a process that has not
@@ -72,6 +70,7 @@ class Recorder:
             whether it came.
         is_stored: whether the log has a record whose receipt came, or refused it; raises when it
             cannot tell.
+        policies: the tenants' redaction policies; without, nobody has one.
     """
 
     def __init__(
@@ -79,13 +78,16 @@ class Recorder:
         spool: Spool,
         *,
         payload_bytes_max: int,
+        record_bytes_max: int = RECORD_BYTES_MAX,
         notify: Callable[[], None],
         learn: Callable[[], None],
         wait: Wait = _wait_alone,
         is_stored: Callable[[Record], bool] = lambda _: True,
+        policies: Policies | None = None,
     ) -> None:
         self.spool = spool
-        self._payload_bytes_max = payload_bytes_max
+        self._cleaner = Cleaner(payload_bytes_max, policies)
+        self._record_bytes_max = record_bytes_max
         self._notify = notify
         self._learn = learn
         self._wait = wait
@@ -129,7 +131,7 @@ class Recorder:
         Raises:
             InvalidRecord: names the field and the rule it breaks.
         """
-        cleaned = self._cleaned(values, kind)
+        cleaned = self._cleaner.clean(kind, values)
         if kind is Kind.AUDIT:
             return audit_record(cleaned)
         return action_record(cleaned, action_types=self._allowed_types(values["action_type"]))
@@ -185,7 +187,10 @@ class Recorder:
         receipt: threading.Event | None = None,
         durable: bool = False,
     ) -> None:
-        line = encode(completed(record, context) if context else record)
+        whole = self._cleaner.conceal(completed(record, context) if context else record)
+        line = encode(whole)
+        if len(line) > self._record_bytes_max:
+            line = encode(shortened(whole, len(line) - self._record_bytes_max))
         reserved = record.kind is Kind.AUDIT
         try:
             self.spool.append(line, reserved=reserved, receipt=receipt, durable=durable)
@@ -271,28 +276,6 @@ class Recorder:
         if isinstance(name, str) and ACTION_TYPE_FORM.fullmatch(name):
             return (*BUILTIN_ACTION_TYPES, name)
         return BUILTIN_ACTION_TYPES
-
-    def _cleaned(self, values: dict[str, Any], kind: Kind) -> dict[str, Any]:
-        alterations = Alterations()
-        cleaned = dict(values)
-        for name, cleaner in CLEANERS[kind].items():
-            if cleaned.get(name) is not None:
-                cleaned[name] = self._clean(cleaner, cleaned[name], name, alterations)
-        metadata = {} if cleaned.get("metadata") is None else cleaned["metadata"]
-        if alterations.paths and isinstance(metadata, dict):
-            cleaned["metadata"] = {**metadata, "cleaned": alterations.paths}
-        return cleaned
-
-    def _clean(
-        self, cleaner: Callable[..., Any], value: Any, name: str, alterations: Alterations
-    ) -> Any:
-        try:
-            return cleaner(
-                value, name=name, bytes_max=self._payload_bytes_max, alterations=alterations
-            )
-        except Exception as error:  # the caller's own methods; what happened is kept all the same
-            alterations.add("unreadable", name)
-            return {"unreadable": type(error).__name__}
 
 
 def _reason(error: Exception) -> str:

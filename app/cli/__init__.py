@@ -7,7 +7,11 @@ from .alerts import alerts
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
+from .providers import providers
+from .redaction import redaction
 from .rollups import rollups
+
+tenants.add_command(redaction)
 
 
 def register_commands(app: flask.Flask) -> None:
@@ -16,6 +20,7 @@ def register_commands(app: flask.Flask) -> None:
         tenants,
         keys,
         action_types,
+        providers,
         partitions,
         spool,
         dead_letters,

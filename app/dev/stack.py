@@ -27,7 +27,7 @@ from .supervisor import Supervisor, describe
 PROGRAMS = ("web", "worker", "beat")
 STOP_ORDER = ("web", "beat", "worker", "broker", "postgres")
 GRACE_SECONDS = {"web": 10.0, "beat": 5.0, "worker": 15.0}
-EXTERNAL_ID_KEY = "OPSLEDGER_EXTERNAL_ID_KEY"
+PLATFORM_KEYS = ("OPSLEDGER_EXTERNAL_ID_KEY", "OPSLEDGER_REDACTION_KEY")
 SETUP_SECONDS_MAX = 600.0
 SETUP_GRACE_SECONDS = 5.0
 READY_SECONDS_MAX = 60.0
@@ -59,7 +59,7 @@ class Stack:
         database_urls, redis_url = self._start_servers()
         settings = {
             **self._settings.children_settings(database_urls, redis_url, os.environ),
-            **self._external_id_key(),
+            **self._platform_keys(),
         }
         files.write_private(self._env_path, as_shell(settings))
         env = children_environment(settings, os.environ)
@@ -119,11 +119,12 @@ class Stack:
         self._screen.step(server.name, f"accepts clients on 127.0.0.1:{server.port}")
         self._interrupts.check()
 
-    def _external_id_key(self) -> dict[str, str]:
-        """The key behind external ids: the given one, or one of our own that is kept."""
-        if os.environ.get(EXTERNAL_ID_KEY):
-            return {EXTERNAL_ID_KEY: os.environ[EXTERNAL_ID_KEY]}
-        return files.keep_passwords(self._settings.data_dir / "secrets.json", [EXTERNAL_ID_KEY])
+    def _platform_keys(self) -> dict[str, str]:
+        """The platform's secrets: those given, and for the others our own, which are kept."""
+        given = {name: os.environ[name] for name in PLATFORM_KEYS if os.environ.get(name)}
+        own = [name for name in PLATFORM_KEYS if name not in given]
+        kept = files.keep_passwords(self._settings.data_dir / "secrets.json", own) if own else {}
+        return {**kept, **given}
 
     def _set_up(
         self, name: str, arguments: Sequence[str], done: str, env: Mapping[str, str]

@@ -13,30 +13,35 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 from .codec import dump_json
-from .plain import plain_text
+from .places import WHOLE_FIELDS, Path
+from .plain import encode_strictly, is_plain
+from .policy import NO_POLICY, Mode, Policy, PolicyRule
 from .records import JsonText
-
-SECRET_WORDS = (
-    *("password", "passwd", "passphrase", "secret", "token", "authorization", "cookie"),
-    *("credential", "apikey", "privatekey"),
+from .secret_names import holds_secret_letters, names_number, secret_word
+from .secret_values import (
+    CARD_RULE,
+    MASK,
+    MASKED,
+    VALUE_RULES,
+    ValueRule,
+    is_card_number,
+    mask_text,
+    suspected,
 )
-SECRET_LETTERS = re.compile("|".join(SECRET_WORDS).encode())
-# "token_count" and the like measure a secret's kind, they do not hold one.
-MEASURING_WORDS = frozenset({"count", "limit", "length", "type", "usage", "expiry", "expires"})
-PLAIN_WORD = re.compile(r"[a-z]+|[0-9]+")
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
-MASK = "[redacted: {}]"
+
 DEPTH_MAX = 64  # deeper than any provider's answer; Postgres itself stops at some thousands
 DIGITS_MAX = 4_000  # Python refuses to print integers past 4,300 digits
+VALUES_MAX = 100_000  # of one field; more than fit into any bound of ours, but cost a second
 PREVIEW_CHARS = 1_024
 PATHS_MAX = 50  # of one reason; the rest is not listed, so that a record stays small
 PATH_CHARS_MAX = 300
-CACHED_KEY_CHARS_MAX = 100  # longer keys are rare, and callers could fill the memory with them
+KEY_CHARS_MAX = 100  # longer ones are rare, and callers could fill the memory with them
+
+NOTHING = object()
 
 
 @dataclass(slots=True)
@@ -51,8 +56,28 @@ class Alterations:
         if len(noted) < PATHS_MAX:
             noted.append(path[:PATH_CHARS_MAX])
 
+    @classmethod
+    def noted_in(cls, metadata: Mapping[str, Any]) -> "Alterations":
+        """A copy of what a record's metadata say was changed; a caller may have put in anything."""
+        notes = metadata.get("cleaned")
+        if not isinstance(notes, dict) or not all(isinstance(at, list) for at in notes.values()):
+            return cls()
+        return cls({reason: list(map(str, paths)) for reason, paths in notes.items()})
 
-def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> Any:
+    def add_rule(self, rule: PolicyRule) -> None:
+        """Note that a rule of the tenant's policy found something, once."""
+        if str(rule) not in self.paths.setdefault("policy", []):
+            self.add("policy", str(rule))
+
+
+def clean(
+    value: Any,
+    *,
+    name: str,
+    bytes_max: int,
+    alterations: Alterations,
+    policy: Policy = NO_POLICY,
+) -> Any:
     """A copy of `value` made of JSON types, without secrets, at most `bytes_max` bytes long.
 
     Args:
@@ -60,23 +85,37 @@ def clean(value: Any, *, name: str, bytes_max: int, alterations: Alterations) ->
         name: the record's field, which starts every reported path.
         bytes_max: bound of the JSON text, in bytes; past it a mark stands in its place.
         alterations: receives what was changed.
+        policy: of the record's tenant.
     """
-    copy = _copy(value, name, (), alterations)
+    text = encode_strictly(value)
+    rules = VALUE_RULES if text is None else suspected(text)
+    copy = _Walk(rules, alterations, policy).field(value, name)
     encoded = dump_json(copy)
-    return copy if len(encoded) <= bytes_max else _truncated(encoded, name, alterations)
+    return copy if len(encoded) <= bytes_max else truncated(encoded, name, alterations)
 
 
-def clean_text(value: Any, *, name: str, bytes_max: int, alterations: Alterations) -> JsonText:
+def clean_text(
+    value: Any,
+    *,
+    name: str,
+    bytes_max: int,
+    alterations: Alterations,
+    policy: Policy = NO_POLICY,
+) -> JsonText:
     """The JSON text of what `clean` returns, for less."""
-    text = plain_text(value, depth_max=DEPTH_MAX, secrets=SECRET_LETTERS)
-    if text is None:
-        text = dump_json(_copy(value, name, (), alterations))
+    text = encode_strictly(value)
+    rules = VALUE_RULES if text is None else suspected(text)
+    few = text is not None and len(text) < VALUES_MAX  # each has a character of its own
+    easy = few and not rules and policy.empty
+    if text is None or not easy or not is_plain(value, text, DEPTH_MAX):
+        text = dump_json(_Walk(rules, alterations, policy).field(value, name))
     if len(text) > bytes_max:
-        text = dump_json(_truncated(text, name, alterations))
+        text = dump_json(truncated(text, name, alterations))
     return JsonText(text)
 
 
-def _truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str, Any]:
+def truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str, Any]:
+    """The mark that stands for a JSON text that is too large: its size, its hash, its beginning."""
     alterations.add("truncated", name)
     return {
         "truncated": True,
@@ -86,80 +125,187 @@ def _truncated(encoded: bytes, name: str, alterations: Alterations) -> dict[str,
     }
 
 
-@lru_cache(maxsize=4096)
-def secret_word(key: str) -> str | None:
-    """The secret word that a key's name holds, whatever its case and separators, or None."""
-    words = [word.lower() for word in WORD.findall(key)]
-    return _secret_among(words) or _secret_among(PLAIN_WORD.findall(key.lower()))
+@dataclass(slots=True)
+class _Walk:
+    """One copying, by those value rules that may find something, and the tenant's policy."""
 
+    rules: tuple[ValueRule, ...]
+    alterations: Alterations
+    policy: Policy = NO_POLICY
+    left: int = VALUES_MAX
 
-def _secret_among(words: list[str]) -> str | None:
-    if not words or words[-1] in MEASURING_WORDS:
+    def field(self, value: Any, name: str) -> Any:
+        """The copy of a whole field; None where the policy drops it."""
+        path = (None, name)
+        rule = self.policy.rule_at(path) if name in WHOLE_FIELDS else None
+        if rule is None:
+            return self.copy(value, path, ())
+        concealed = self._concealed(value, rule, path)
+        return None if concealed is NOTHING else concealed
+
+    def copy(self, value: Any, path: Path, inside: tuple[int, ...]) -> Any:
+        """The copy of a value within the containers whose ids are `inside`, outermost first."""
+        if value is None or value is True or value is False:
+            return value
+        if isinstance(value, Enum):
+            return self.copy(value.value, path, inside)
+        if isinstance(value, str):
+            return self._text(value, path)
+        if isinstance(value, int | float):
+            return self._number(value, path)
+        bar = self._bar(value, inside)
+        if bar:
+            reason, mark = bar
+            self._note(reason, path)
+            return mark
+        inside = (*inside, id(value))
+        if isinstance(value, Mapping):
+            return self._object(value, path, inside)
+        if isinstance(value, list | tuple | set | frozenset):
+            return self._list(value, path, inside)
+        return self._text(self._foreign(value), path)
+
+    def _foreign(self, value: Any) -> str:
+        """The text of a value that JSON does not have."""
+        text = _as_text(value)
+        return self.policy.mask if self.policy.names_any_in(text) else text
+
+    def _bar(self, value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
+        """Why a container is not entered, and the mark that stands in its place."""
+        if len(inside) >= DEPTH_MAX:
+            return "too_deep", "[deeper than 64 levels]"
+        if id(value) in inside:  # depth alone would let a small circle be copied 10^32 times
+            return "circular", "[contains itself]"
+        if isinstance(value, Mapping | list | tuple | set | frozenset):
+            self.left -= len(value)
+        if self.left < 0:
+            return "too_many", f"[more than {VALUES_MAX} values]"
         return None
-    joined = "".join(words)
-    for secret in SECRET_WORDS:
-        if joined.endswith((secret, secret + "s")) or secret in words or secret + "s" in words:
-            return secret
-        if any(first + second == secret for first, second in pairwise(words)):
-            return secret
-    return None
 
+    def _object(
+        self, value: Mapping[Any, Any], path: Path, inside: tuple[int, ...]
+    ) -> dict[str, Any]:
+        copy: dict[str, Any] = {}
+        for original, item in value.items():
+            key, word = _known_key(original) if type(original) is str else (None, None)
+            if key is None:
+                key = self._text(original if isinstance(original, str) else str(original), path)
+                word = secret_word(MASKED.sub("", key))  # a mask is named like what it masks
+            rule = None if self.policy.empty else self.policy.rule_at((path, key))
+            if key in copy:  # 1 and "1", or two keys that were repaired
+                key = f"{key} #{len(copy)}"
+                self._note("repaired", path)
+            if rule is not None and (word is None or rule.mode is Mode.DROP):
+                concealed = self._concealed(item, rule, (path, key))
+                if concealed is not NOTHING:
+                    copy[key] = concealed
+            elif word and item is not None:
+                self._note("redacted", (path, key))
+                copy[key] = MASK.format(word)
+            elif type(item) is str:
+                copy[key] = self._text(item, (path, key))
+            else:
+                copy[key] = self.copy(item, (path, key), inside)
+        return copy
 
-def _copy(value: Any, path: str, inside: tuple[int, ...], alterations: Alterations) -> Any:
-    """The copy of a value within the containers whose ids are `inside`, outermost first."""
-    if value is None or value is True or value is False:
-        return value
-    if isinstance(value, Enum):
-        return _copy(value.value, path, inside, alterations)
-    if isinstance(value, str):
-        return _storable(value, path, alterations)
-    if isinstance(value, int | float):
-        return _number(value, path, alterations)
-    bar = _bar(value, inside)
-    if bar:
-        reason, mark = bar
-        alterations.add(reason, path)
-        return mark
-    inside = (*inside, id(value))
-    if isinstance(value, Mapping):
-        return _copy_object(value, path, inside, alterations)
-    if isinstance(value, list | tuple | set | frozenset):
-        return [
-            _copy(item, f"{path}[{index}]", inside, alterations) for index, item in enumerate(value)
-        ]
-    return _storable(_as_text(value), path, alterations)
+    def _list(self, value: Any, path: Path, inside: tuple[int, ...]) -> list[Any]:
+        if self.policy.empty:
+            return [self.copy(item, (path, index), inside) for index, item in enumerate(value)]
+        copies = []
+        for index, item in enumerate(value):
+            place = (path, index)
+            rule = self.policy.rule_at(place)
+            copies.append(
+                self._concealed(item, rule, place) if rule else self.copy(item, place, inside)
+            )
+        return [copy for copy in copies if copy is not NOTHING]
 
+    def _concealed(self, value: Any, rule: PolicyRule, path: Path) -> Any:
+        """What stands for a value that a rule of the policy is about; NOTHING where it is dropped.
 
-def _bar(value: Any, inside: tuple[int, ...]) -> tuple[str, str] | None:
-    """Why a container is not entered, and the mark that stands in its place."""
-    if len(inside) >= DEPTH_MAX:
-        return "too_deep", "[deeper than 64 levels]"
-    if id(value) in inside:  # depth alone would let a small circle be copied 10^32 times
-        return "circular", "[contains itself]"
-    return None
-
-
-def _copy_object(
-    value: Mapping[Any, Any], path: str, inside: tuple[int, ...], alterations: Alterations
-) -> dict[str, Any]:
-    copy: dict[str, Any] = {}
-    for original, item in value.items():
-        key = _storable(original if isinstance(original, str) else str(original), path, alterations)
-        if key in copy:  # 1 and "1", or two keys that were repaired
-            key = f"{key} #{len(copy)}"
-            alterations.add("repaired", path)
-        inner = f"{path}.{key}"
-        judge = secret_word if len(key) <= CACHED_KEY_CHARS_MAX else secret_word.__wrapped__
-        word = judge(key)
-        if word and item is not None:
-            alterations.add("redacted", inner)
-            copy[key] = MASK.format(word)
+        A null is left: that there is nothing is nothing to conceal.
+        """
+        if rule.mode is Mode.DROP:
+            text, reason = NOTHING, "dropped"
+        elif value is None:
+            return None
         else:
-            copy[key] = _copy(item, inner, inside, alterations)
-    return copy
+            bare = _Walk((), Alterations(), left=self.left).copy(value, path, ())
+            text, reason = self.policy.stand_in(rule, bare)
+        self._note(reason, path)
+        self.alterations.add_rule(rule)
+        return text
+
+    def _text(self, value: str, path: Path) -> str:
+        if not value.isascii() or "\x00" in value:
+            value = self._repaired(value, path)
+        for rule in self.rules:
+            if rule.search(value):
+                return value if _is_id(value, path) else self._masked(value, path)
+        return value
+
+    def _repaired(self, value: str, path: Path) -> str:
+        safe = _storable(value)
+        if safe != value:
+            self._note("repaired", path)
+        return safe
+
+    def _masked(self, value: str, path: Path) -> str:
+        masked = mask_text(value, self.rules)
+        if masked != value:
+            self._note("redacted", path)
+        return masked
+
+    def _number(self, value: float, path: Path) -> Any:
+        if isinstance(value, float):
+            if math.isfinite(value):
+                return float(value)
+            self._note("repaired", path)
+            return str(value)  # JSON knows neither NaN nor Infinity
+        if value.bit_length() > DIGITS_MAX * 3:
+            self._note("repaired", path)
+            return "[integer of more than 3,600 digits]"
+        if CARD_RULE in self.rules and value.bit_length() < 64 and is_card_number(str(value)):
+            shown = self._text(str(value), path)
+            return int(value) if shown.isdigit() else shown
+        return int(value)
+
+    def _note(self, reason: str, path: Path) -> None:
+        self.alterations.add(reason, _shown_path(path))
 
 
-def _storable(value: str, path: str, alterations: Alterations) -> str:
+def _known_key(key: str) -> tuple[str | None, str | None]:
+    """A key that is kept as it is, and the secret word that it holds; no key if it is not."""
+    return _remembered_key(key) if len(key) <= KEY_CHARS_MAX else (None, None)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_key(key: str) -> tuple[str | None, str | None]:
+    if _storable(key) != key or "[redacted: " in key or mask_text(key) != key:
+        return None, None
+    return key, secret_word(key)
+
+
+def _is_id(value: str, path: Path) -> bool:
+    """Whether a text is nothing but digits, and the name it stands under says that they number
+    something: one in ten numbers like a card's has the right check digit by chance.
+    """
+    if not (value.isascii() and value.isdigit()):
+        return False
+    around: Path | None = path
+    while around is not None and isinstance(around[1], int):  # lists go by their own name
+        around = around[0]
+    return around is not None and names_number(str(around[1]))
+
+
+def _shown_path(path: Path) -> str:
+    around, last = path
+    if around is None:
+        return str(last)
+    return _shown_path(around) + (f"[{last}]" if isinstance(last, int) else f".{last}")
+
+
+def _storable(value: str) -> str:
     """Postgres holds neither NUL nor lone surrogates: U+FFFD stands in for each."""
     if value.isascii() and "\x00" not in value:
         return value
@@ -168,21 +314,7 @@ def _storable(value: str, path: str, alterations: Alterations) -> str:
         safe.encode()
     except UnicodeEncodeError:
         safe = re.sub("[\ud800-\udfff]", "\ufffd", safe)
-    if safe != value:
-        alterations.add("repaired", path)
     return safe
-
-
-def _number(value: float, path: str, alterations: Alterations) -> Any:
-    if isinstance(value, float):
-        if math.isfinite(value):
-            return float(value)
-        alterations.add("repaired", path)
-        return str(value)  # JSON knows neither NaN nor Infinity
-    if value.bit_length() > DIGITS_MAX * 3:
-        alterations.add("repaired", path)
-        return "[integer of more than 3,600 digits]"
-    return int(value)
 
 
 def _as_text(value: Any) -> str:
@@ -201,7 +333,6 @@ def _shown(value: Any) -> str:
         shown = repr(value)[:PREVIEW_CHARS]
     except Exception:
         return f"[unprintable {type(value).__name__}]"
-    letters = "".join(PLAIN_WORD.findall(shown.lower()))
-    if any(secret in letters for secret in SECRET_WORDS):
+    if holds_secret_letters(shown):
         return MASK.format(type(value).__name__)
     return shown

@@ -63,6 +63,14 @@ def dump_json(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
+def canonical_json(value: Any) -> bytes:
+    """JSON of a value made of JSON types that is the same for equal values: names are sorted."""
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
 def encode(record: Record) -> bytes:
     """One record as one line, without a line end: the letter of its kind, then its cells."""
     if isinstance(record, ActionRecord):

@@ -3,6 +3,7 @@
 A record that exists is valid: its constructors are `action_record` and `audit_record`.
 """
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -198,13 +199,16 @@ def _optional(name: str, value: object, chars_max: int = IDENTIFIER_CHARS_MAX) -
 
 
 def _cut(value: object) -> str | None:
-    """Free text is never a reason to refuse a record: it is repaired and cut, with a mark."""
+    """Free text is never a reason to refuse a record: it is repaired and cut, with a mark that has
+    its full size and hash.
+    """
     if value is None:
         return None
     safe = str(value).replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
     if len(safe) <= TEXT_CHARS_MAX:
         return safe
-    return f"{safe[:TEXT_CHARS_MAX]}… [cut, {len(safe)} characters in all]"
+    digest = hashlib.sha256(safe.encode()).hexdigest()
+    return f"{safe[:TEXT_CHARS_MAX]}… [cut, {len(safe)} characters in all, sha256 {digest}]"
 
 
 def _one_of(name: str, value: object, allowed: Collection[str]) -> str:

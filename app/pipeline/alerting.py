@@ -91,7 +91,7 @@ def _evaluate(session: Any, tenant_ids: list[UUID], now: datetime, done: Evaluat
     rules = rules_of(session, tenant_ids)
     longest_s = max((rule.window_s for found in rules.values() for rule in found), default=60)
     watch = timedelta(seconds=longest_s)
-    recents = take_recent(session, tenant_ids, now - watch - SLIDE_BACK)
+    recents = take_recent(session, tenant_ids, now - watch - SLIDE_BACK, now)
     alerts = open_alerts(session, tenant_ids)
     channels = channels_of(session, tenant_ids)
     for tenant_id, recent in recents.items():

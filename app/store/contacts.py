@@ -3,10 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, or_, select, update
+from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from ..domain.contacts import Contact
+from ..domain.resources import Contact
 from .models import SandboxContactRow
 
 _COLUMNS = (
@@ -31,17 +32,16 @@ class ContactRepository:
         self._tenant_id = tenant_id
 
     def add(self, contact_id: UUID, values: dict[str, Any]) -> Contact:
-        """Add a contact."""
+        """Add a contact; under an id that is taken none is added, and what is there is returned."""
         statement = insert(SandboxContactRow).values(
             tenant_id=self._tenant_id, id=contact_id, **values
         )
-        row = self._session.execute(statement.returning(*_COLUMNS)).mappings().one()
-        return _contact(row)
+        self._session.execute(statement.on_conflict_do_nothing())
+        return _contact(self._session.execute(self._one(contact_id)).mappings().one())
 
     def get(self, contact_id: UUID) -> Contact | None:
         """One contact, or None."""
-        statement = self._select().where(SandboxContactRow.id == contact_id)
-        row = self._session.execute(statement).mappings().first()
+        row = self._session.execute(self._one(contact_id)).mappings().first()
         return None if row is None else _contact(row)
 
     def update(self, contact_id: UUID, values: dict[str, Any]) -> Contact | None:
@@ -76,6 +76,9 @@ class ContactRepository:
                 or_(*(column.icontains(query, autoescape=True) for column in columns))
             )
         return [_contact(row) for row in self._session.execute(statement).mappings()]
+
+    def _one(self, contact_id: UUID) -> Select[Any]:
+        return self._select().where(SandboxContactRow.id == contact_id)
 
     def _select(self) -> Select[Any]:
         return select(*_COLUMNS).where(SandboxContactRow.tenant_id == self._tenant_id)

@@ -100,7 +100,7 @@ def never_watched(session: Session, tenant_ids: Iterable[UUID]) -> set[UUID]:
 
 
 def take_recent(
-    session: Session, tenant_ids: Iterable[UUID], since: datetime
+    session: Session, tenant_ids: Iterable[UUID], since: datetime, now: datetime
 ) -> dict[UUID, Recent]:
     """What tenants' batches add up to by minute, from `since` on or from a window before what came
     late; locks their cursors to the end of the transaction.
@@ -112,13 +112,15 @@ def take_recent(
         "seqs": [recent.seq for recent in found.values()],
         "batches": BATCHES_MAX,
     }
+    oldest = to_ms(now - KEPT)
     for batch in session.execute(_BATCHES, asked):
         recent = found[batch.tenant_id]
         recent.seq = max(recent.seq, batch.seq)
         if batch.summary:
             kind = Kind(batch.kind)
             for start, minute in minutes_of(kind, orjson.loads(batch.summary)).items():
-                add_minute(recent.fresh[kind], start, minute)
+                if start > oldest:  # old logs that are brought in are no news
+                    add_minute(recent.fresh[kind], start, minute)
     _load(session, found, since)
     return found
 
@@ -136,7 +138,6 @@ def keep_recent(
         for tenant_id, recent in recents.items()
         for kind, minutes in recent.fresh.items()
         for start in minutes
-        if from_ms(start) > now - KEPT
     ]
     grown = {row[0] for row in rows}
     moved = [

@@ -34,6 +34,7 @@ ENGINE_OPTIONS: dict[str, Any] = {
     "pool_size": 10,
     "max_overflow": 10,
     "pool_timeout": 5,
+    "hide_parameters": True,  # an error's text ends in a log
     "pool_pre_ping": True,  # a restarted Postgres must not cost a caller an error
     "connect_args": {
         "connect_timeout": CONNECT_TIMEOUT_S,

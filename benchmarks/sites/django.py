@@ -63,7 +63,7 @@ auditlog.register(Contact)
 def view(request: HttpRequest) -> JsonResponse:
     """Reads a JSON body, works, logs, answers."""
     body = json.loads(request.body)
-    response = work(body)
+    response = work(body, request.headers)
     if os.environ["SITE"] == "auditlog":
         contact = Contact(pk=12345, email=body.get("email", ""), properties=response["properties"])
         post_save.send(Contact, instance=contact, created=True, raw=False, using="default")

@@ -17,7 +17,7 @@ def flask_site(log: Log) -> flask.Flask:
     @app.post("/")
     def view() -> flask.Response:
         request = flask.request.get_json()
-        response = work(request)
+        response = work(request, flask.request.headers)
         log(request, response)
         return flask.jsonify(response)
 

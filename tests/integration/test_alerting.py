@@ -131,6 +131,15 @@ def test_what_came_late_fires_for_the_time_it_happened(
     assert watch.events(alert) == ["fired", "resolved"]
 
 
+def test_old_logs_that_are_brought_in_raise_no_alert(
+    world: World, watch: Watch, now: datetime
+) -> None:
+    """Whoever moves in brings its failures of last year along."""
+    fail(world, watch, seconds_before(now - timedelta(hours=13), *range(1, 12)))
+    assert watch.look(now) == []
+    assert watch.rows("recent_minutes") == []
+
+
 def test_a_duration_must_be_lasted(world: World, watch: Watch, now: datetime) -> None:
     """Pending until then; withdrawn if it ends before."""
     rule = watch.add(threshold=2.0, for_s=60, window_s=120)

@@ -121,7 +121,7 @@ def tenant(
         ),
         (f"{CONTACTS}/{RECORD_ID}?limit=1", "limit", "none is"),
         (f"{CONTACTS}?limit=101", "limit", "1 to 100"),
-        (f"{CONTACTS}?after={'x' * 256}", "after", "1 to 255"),
+        (f"{CONTACTS}?after={'x' * 2_001}", "after", "1 to 2000"),
         (f"{SEARCH}?q=", "q", "1 to 200"),
         (f"{SEARCH}?q={'x' * 201}", "q", "1 to 200"),
     ],

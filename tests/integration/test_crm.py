@@ -14,7 +14,17 @@ CONTACTS = "/api/v1/crm/contacts"
 ACTIONS = "/api/v1/logs/actions"
 UNKNOWN_ID = "01890a5d-ac96-774b-bcce-b302099a8057"
 CONTACT_FIELDS = [
-    *("id", "provider", "email", "first_name", "last_name", "company", "phone", "properties"),
+    *(
+        "id",
+        "provider",
+        "url",
+        "email",
+        "first_name",
+        "last_name",
+        "company",
+        "phone",
+        "properties",
+    ),
     *("created_at", "updated_at"),
 ]
 
@@ -90,6 +100,7 @@ def test_a_record_names_the_request_it_was_made_in(live: World) -> None:
         "route": f"{CONTACTS}/<contact_id>",
         "status": 404,
         "ip_address": "127.0.0.1",
+        "duration_ms": record["metadata"]["http"]["duration_ms"],
     }
 
 
@@ -111,7 +122,8 @@ def test_a_call_that_fails_is_on_record_with_its_message(live: World) -> None:
     for record, contact_id in zip(records, [UNKNOWN_ID] * 3 + ["no-such-form"], strict=True):
         assert record["status"] == "failure"
         assert record["error_message"] == f"There is no contact {contact_id}"
-        assert record["response_data"] is None
+        message = {"code": "not_found", "message": f"There is no contact {contact_id}"}
+        assert record["response_data"] == message
         assert record["request_payload"]["id"] == contact_id
     recent = tenant.get(f"{ACTIONS}/failed/recent").json
     assert {row["id"] for row in recent} == {record["id"] for record in records}
@@ -200,7 +212,7 @@ def test_a_contact_keeps_what_it_is_given(world: World, values: dict[str, Any]) 
 def test_a_provider_that_is_away_is_a_503_and_a_failure_on_record(
     settings: Settings, maintenance: Database, worker: None
 ) -> None:
-    """The record waits on disk and arrives when the database is back."""
+    """Its attempts too. The records wait on disk and arrive when the database is back."""
     line = Line(settings.database_url)
     away = replace(settings, database_url=line.url, key_cache_s=600.0)
     with opened(away, maintenance) as world:
@@ -210,10 +222,10 @@ def test_a_provider_that_is_away_is_a_503_and_a_failure_on_record(
         response = tenant.get(CONTACTS)
         assert "cannot be reached" in problem_of(response, 503)["detail"]
         line.mend()
-        eventually(lambda: len(tenant.get(ACTIONS).json) == 2)
-        failed = tenant.get(f"{ACTIONS}?action_type=crm_list").json[0]
-        assert failed["status"] == "failure"
-        assert failed["error_message"] == "The sandbox cannot be reached"
+        eventually(lambda: len(tenant.get(ACTIONS).json) == 4)
+        failed = tenant.get(f"{ACTIONS}?action_type=crm_list").json
+        assert [record["status"] for record in failed] == ["failure", "retry", "retry"]
+        assert {record["error_message"] for record in failed} == {"The sandbox cannot be reached"}
     line.close()
 
 

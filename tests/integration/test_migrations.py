@@ -312,6 +312,10 @@ GRANTS = {
     "api_keys": {"maintenance": "INSERT SELECT UPDATE"},
     "action_types": {"web": "SELECT", "worker": "SELECT", "maintenance": "SELECT"},
     "sandbox_contacts": {"web": "DELETE INSERT SELECT UPDATE"},
+    "sandbox_items": {"web": "DELETE INSERT SELECT UPDATE"},
+    "provider_accounts": {"maintenance": "DELETE INSERT SELECT UPDATE", "web": "SELECT"},
+    "documents": {"web": "DELETE INSERT SELECT UPDATE"},
+    "document_versions": {"web": "INSERT SELECT"},
     "log_batches_seq": {"worker": "USAGE"},
     "alert_rules": {"web": "DELETE INSERT SELECT UPDATE", "maintenance": MANAGES},
     "alert_channels": {"web": "DELETE INSERT", "maintenance": MANAGES},
@@ -359,6 +363,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("find_api_key", "opsledger_web"),
         ("look_up_api_key", "opsledger_web"),
         ("pipeline_state", "opsledger_maintenance opsledger_web"),
+        ("redaction_policies", "opsledger_web"),
     ]
     for _, config, _ in found:
         assert "search_path=public, pg_temp" in config

@@ -21,7 +21,8 @@ from tests.support.world import opened
 LOGS = ("action_logs", "audit_logs")
 KEY = "(tenant_id, created_at, id)"
 ROLLUPS = ("action_rollups", "audit_rollups", "user_rollups", "rollup_cells", "rollup_cursors")
-SCOPED = (*LOGS, *ROLLUPS, "log_batches", "sandbox_contacts", "tenants")
+KEPT = ("sandbox_contacts", "sandbox_items", "documents", "provider_accounts")
+SCOPED = (*LOGS, *ROLLUPS, *KEPT, "log_batches", "tenants")
 DENIED = psycopg2.errors.InsufficientPrivilege
 
 
@@ -310,7 +311,7 @@ def test_a_tenants_contacts_cannot_be_given_or_taken_by_sql(
         scope(cursor, mine)
         for statement, values in (
             (insert, (str(theirs), str(mine))),
-            (insert, (str(theirs), houses[1].contact_id)),
+            (insert, (str(theirs), houses[1].items["contact_id"])),
             ("UPDATE sandbox_contacts SET tenant_id = %s", (str(theirs),)),
         ):
             with pytest.raises(DENIED, match="row-level security"):
@@ -354,7 +355,7 @@ def test_the_worker_writes_what_it_cannot_read(
                 with pytest.raises(DENIED):
                     cursor.execute(statement)
         for statement in (
-            *(f"SELECT 1 FROM {table}" for table in (*LOGS, "api_keys", "sandbox_contacts")),
+            *(f"SELECT 1 FROM {table}" for table in (*LOGS, *KEPT, "api_keys")),
             *(f"INSERT INTO {table} DEFAULT VALUES" for table in LOGS),
             *("SELECT name FROM tenants", "SELECT * FROM dead_letters"),
             *("UPDATE log_batches SET row_count = 0", "DELETE FROM log_batches"),

@@ -1,30 +1,28 @@
 """Cleaning, whatever the payload: no secret stays, nothing else changes, all can be stored."""
 
 import json
+import re
 from enum import Enum
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.domain.cleaning import (
     DEPTH_MAX,
-    SECRET_WORDS,
     Alterations,
     clean,
     clean_text,
-    secret_word,
 )
 from app.domain.codec import dump_json
+from app.domain.secret_names import SECRET_ENDINGS, SECRET_WORDS, secret_word
+from app.domain.secret_values import mask_text
 from tests.support.strategies import any_text, clean_scalars, dirty_values, json_of, json_values
 
 PLENTY = 1 << 30
 PLANTED = "hunter2-planted"
-SPELLED = {  # the secret words as their parts, which separators may come between
-    **{word: (word,) for word in SECRET_WORDS},
-    "apikey": ("api", "key"),
-    "privatekey": ("private", "key"),
-}
+# The secret names as their parts, which separators may come between.
+SPELLED = {phrase: phrase.split() for phrase in (*SECRET_ENDINGS, *SECRET_WORDS)}
 SEPARATORS = ("_", "-", ".", " ", ":", "__", "/")
 COMPANY = ("", "my", "x", "http", "db", "value", "hash", "old", "1")
 
@@ -73,6 +71,8 @@ def planted(draw: st.DrawFn) -> tuple[Any, Any, str]:
 
 
 @given(planted())
+@example((None, [None, {"hasH_bearer": PLANTED}], "hasH_bearer"))
+@example((None, [None, {"authorizatiOn": PLANTED}], "authorizatiOn"))
 @modest
 def test_a_planted_secret_never_survives(case: tuple[Any, Any, str]) -> None:
     """At any depth, whatever the key's case and separators; and its place is told."""
@@ -109,6 +109,77 @@ def test_a_cut_value_holds_no_secret_either(case: tuple[Any, Any, str], bytes_ma
     """Neither in the preview nor as a hash of itself."""
     copy = clean(case[1], name="data", bytes_max=bytes_max, alterations=Alterations())
     assert PLANTED.encode() not in dump_json(copy)
+
+
+# Texts with a secret in them: what comes before it, the secret, what comes after.
+shown_secrets = st.sampled_from(
+    [
+        ("Bearer ", "hunter2.planted-AbC", ""),
+        ("authorization: basic ", "aHVudGVyMjpwbGFudGVk", ""),
+        ("", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", ""),
+        (
+            "-----BEGIN RSA PRIVATE KEY-----",
+            "\nMIIplanted\nhunter2==\n",
+            "-----END RSA PRIVATE KEY-----",
+        ),
+        ("", "4111 1111 1111 1111", ""),
+        ("", "5555-5555-5555-4444", ""),
+        ("", "378282246310005", ""),
+        ("", "AKIAIOSFODNN7EXAMPLE", ""),
+        ("", "ghp_" + "a1B2" * 9, ""),
+        ("", "sk_live_" + "4eC39HqLyjWDarjtT1zdp7dc", ""),
+        ("", "sk-proj-" + "a1B2c3D4" * 5, ""),
+        ("", "xoxb-1234567890-abcdefghij", ""),
+        ("", "AIza" + "SyA1-b2_C" * 4, ""),
+        ("", "glpat-" + "x9_Y" * 5, ""),
+        ("", "ops_live_" + "0123456789abcdef" * 4, ""),
+        ("postgresql://bob:", "hunter2-planted", "@db.example/x"),
+        ("https://x.example/?api_key=", "hunter2-planted", "&page=2"),
+        ("{'password': '", "hunter2-planted", "'}"),
+        ('{"clientSecret":"', "hunter2 planted", '"}'),
+        ("Server=db;Password=", "hunter2-planted", ";Timeout=5"),
+    ]
+)
+# What may stand around one in a text without becoming part of it, or making it something else.
+around = st.text(st.sampled_from(" \n\t\"'(){}\\\x01žé,;!?\u2028"), max_size=4)
+texts_with_secrets = st.tuples(around, shown_secrets, around).map(
+    lambda parts: (f"{parts[0]} {''.join(parts[1])} {parts[2]}", parts[1][1])
+)
+
+
+@st.composite
+def shown(draw: st.DrawFn) -> tuple[Any, str]:
+    """An innocent value with a text in it that shows a secret, and the secret."""
+    text, secret = draw(texts_with_secrets)
+    value = draw(innocent_values)
+    wrapped = draw(st.sampled_from([text, [text], {"note": {"deep": [text]}}, {text: 1}]))
+    return [value, wrapped], secret
+
+
+@given(shown())
+@modest
+def test_a_secret_that_shows_itself_never_survives(case: tuple[Any, str]) -> None:
+    """In a text or a key, at any depth, whatever is around it; and its place is told."""
+    value, secret = case
+    alterations = Alterations()
+    copy = clean(value, name="data", bytes_max=PLENTY, alterations=alterations)
+    assert dump_json(secret)[1:-1] not in dump_json(copy)
+    assert "[redacted: " in dump_json(copy).decode()
+    assert any(path.startswith("data[1]") for path in alterations.paths["redacted"])
+
+
+@given(texts_with_secrets)
+@modest
+def test_of_a_text_the_secret_alone_is_replaced(case: tuple[str, str]) -> None:
+    """By a mask that says which rule it was; what is before and after it stays."""
+    text, secret = case
+    before, after = text.split(secret)
+    masked = mask_text(text)
+    assert masked.startswith(before)
+    assert masked.endswith(after)
+    mask = masked[len(before) : len(masked) - len(after)]
+    assert re.fullmatch(r"\[redacted: [a-z_]+\]", mask)
+    assert mask_text(masked) == masked
 
 
 @given(json_values.filter(lambda value: not _names_secret(value)))
@@ -192,7 +263,11 @@ def _nested(depth: int) -> Any:
 
 
 @given(
-    any_values | planted().map(lambda case: case[1]) | st.integers(1, DEPTH_MAX + 2).map(_nested),
+    any_values
+    | planted().map(lambda case: case[1])
+    | shown().map(lambda case: case[0])
+    | st.integers(10**12, 10**19)
+    | st.integers(1, DEPTH_MAX + 2).map(_nested),
     st.sampled_from([1, 100, PLENTY]),
 )
 @modest

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from app.store.provider_accounts import put_account
+from tests.support.adapter import make_item
+from tests.support.watching import Watch
 from tests.support.world import Inhabitant, World, action, audit
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
@@ -17,7 +20,8 @@ class Household:
     marker: str
     action_id: UUID
     audit_id: UUID
-    contact_id: str
+    items: dict[str, str]
+    watched: dict[str, str]
 
     @property
     def path_values(self) -> dict[str, str]:
@@ -25,7 +29,8 @@ class Household:
         return {
             "action_id": str(self.action_id),
             "audit_id": str(self.audit_id),
-            "contact_id": self.contact_id,
+            **self.items,
+            **self.watched,
             "operation_id": f"operation {self.marker}",
             "resource_type": "contact",
             "resource_id": f"resource/{self.marker}",
@@ -33,7 +38,7 @@ class Household:
 
 
 def furnish(world: World) -> Household:
-    """A new tenant with 30 action logs, 30 audit logs and a contact."""
+    """A new tenant with 30 action logs, 30 audit logs and one thing of each family."""
     who = world.settle()
     marker = f"mark{who.tenant_id.hex}"
     actions = [
@@ -64,6 +69,36 @@ def furnish(world: World) -> Household:
         for number in range(30)
     ]
     world.put(*actions, *audits)
-    body = {"email": f"{marker}@example.com", "company": marker}
-    contact_id = who.post("/api/v1/crm/contacts", json=body).json["id"]
-    return Household(who, marker, actions[0].id, audits[0].id, contact_id)
+    with world.maintenance.unrestricted_unsafe() as session:
+        put_account(
+            session, who.tenant_id, "knowledge", provider="local", options={}, credentials=None
+        )
+    items = _kept_by_providers(who, marker)
+    return Household(who, marker, actions[0].id, audits[0].id, items, _watched(world, who, marker))
+
+
+def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:
+    """A channel, a rule that fires, and its alert, by the names that paths have for their ids."""
+    alerts = "/api/v1/alerts"
+    channel = {"name": marker, "kind": "webhook", "target": "https://example.com/"}
+    rule = {"name": marker, "kind": "action", "figure": "count", "threshold": 0, "window_s": 300}
+    made = {
+        "channel_id": who.post(f"{alerts}/channels", json=channel).json["id"],
+        "rule_id": who.post(f"{alerts}/rules", json=rule).json["id"],
+    }
+    (alert,) = Watch(world.maintenance, who.tenant_id).look(datetime.now(UTC))
+    return {**made, "alert_id": str(alert.id)}
+
+
+def _kept_by_providers(who: Inhabitant, marker: str) -> dict[str, str]:
+    """One thing of each family at the providers, by the name that paths have for its id."""
+    marked = {
+        "contact_id": ("crm", {"email": f"{marker}@example.com", "company": marker}),
+        "ticket_id": ("helpdesk", {"subject": marker}),
+        "event_id": ("calendar", {"title": marker}),
+        "message_id": ("email", {"subject": marker}),
+        "document_id": ("knowledge", {"title": marker}),
+    }
+    return {
+        name: make_item(who, family, **values)["id"] for name, (family, values) in marked.items()
+    }

@@ -15,6 +15,7 @@ class Line:
         self._door = socket.create_server(("127.0.0.1", 0))
         self._ends: list[socket.socket] = []
         self._cut = threading.Event()
+        self._held = threading.Event()
         threading.Thread(target=self._serve, daemon=True).start()
 
     @property
@@ -34,6 +35,10 @@ class Line:
         """Let connections through again."""
         self._cut.clear()
 
+    def hold(self) -> None:
+        """Take connections from now on, and let nothing through: what hangs, not what is gone."""
+        self._held.set()
+
     def close(self) -> None:
         """Free the port."""
         self.cut()
@@ -43,6 +48,9 @@ class Line:
         with suppress(OSError):
             while True:
                 client, _ = self._door.accept()
+                if self._held.is_set():
+                    self._ends.append(client)
+                    continue
                 if self._cut.is_set():
                     client.close()
                     continue

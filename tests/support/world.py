@@ -96,7 +96,10 @@ def problem_of(response: Any, status: int) -> dict[str, Any]:
     assert all(
         isinstance(body[name], str) and body[name] for name in list(body)[:5] if name != "status"
     )
-    assert set(body) <= {"type", "title", "status", "detail", "request_id", "errors"}
+    told = {"type", "title", "status", "detail", "request_id", "errors"}
+    if body["type"].startswith("urn:opsledger:problem:provider-"):
+        told |= {"code", "provider_code"}
+    assert set(body) <= told
     for error in body.get("errors", []):
         assert list(error) == ["field", "detail"]
         assert error["field"]

@@ -19,10 +19,13 @@ from app.domain.cleaning import (
     PATH_CHARS_MAX,
     PATHS_MAX,
     PREVIEW_CHARS,
+    VALUES_MAX,
     Alterations,
     clean,
-    secret_word,
+    clean_text,
 )
+from app.domain.codec import dump_json
+from app.domain.secret_names import cached_secret_word, secret_word
 
 PLENTY = 1 << 20
 
@@ -79,6 +82,12 @@ def cleaned(value: Any, bytes_max: int = PLENTY) -> tuple[Any, dict[str, list[st
         *("cookie", "Cookie", "Set-Cookie", "cookies", "sessionCookie"),
         *("api_key", "apiKey", "API_KEY", "APIKey", "api-key", "api key", "X-API-Key", "apikey"),
         *("api_keys", "my.api.key", "private_key", "privateKey", "passphrase", "credentials"),
+        *("ssn", "SSN", "customer_ssn", "socialSecurityNumber", "social-security", "iban", "CVV"),
+        *("cvc2", "card_number", "cardNumber", "credit-card", "cardNo", "pin", "user_pin", "pwd"),
+        *("sessionId", "session_key", "PHPSESSID", "connect.sid", "jwt", "X-CSRF-Token", "xsrf"),
+        *("bearer", "otp", "totp_value", "mfaCode", "recovery_codes", "accessKey", "AccessKeyId"),
+        *("aws_secret_access_key", "connectionString", "sentry_dsn", "signing_key", "smtp_pass"),
+        *("basic_auth", "token_value_secret", "sshKey", "passportNumber"),
         *("pAsSwOrD", "pAsSwOrD_hash", "aPi_kEy_value", "ToKeN-vAlUe", "pass\x00word"),
     ],
 )
@@ -97,7 +106,13 @@ def test_a_key_named_like_a_secret_is_masked(key: str) -> None:
     [
         *("", "1", "name", "email", "passenger", "author", "authority", "key", "keyboard", "api"),
         *("token_count", "tokenType", "password_length", "cookie_expiry", "secretary", "monkey"),
-        *("tokenizer", "cookiecutter", "apikeyless"),
+        *("tokenizer", "cookiecutter", "apikeyless", "tokenized", "cookie_consent", "cookiePolicy"),
+        *("total_tokens", "max_tokens", "prompt_tokens", "completion_tokens", "tokens_used"),
+        *("completion_tokens_details", "cache_read_input_tokens", "maxOutputTokens", "numTokens"),
+        *("password_changed_at", "passwordPolicy", "has_password", "is_secret", "token_expires_in"),
+        *("shopping", "opinion", "pinned", "pin_x", "boarding_passes", "pass_rate", "spin"),
+        *("session", "sessions", "issn", "card", "card_brand", "card_last4", "author", "ibanez"),
+        *("access", "connection", "string", "security", "social", "keys", "bearing", "laptop"),
     ],
 )
 def test_a_key_that_holds_no_secret_is_left_alone(key: str) -> None:
@@ -118,6 +133,38 @@ def test_a_secret_of_any_type_is_masked_whole(value: Any) -> None:
 def test_a_secret_that_is_null_stays_null() -> None:
     """That there is none is no secret."""
     assert cleaned({"password": None}) == ({"password": None}, {})
+
+
+CARD = "4111111111111111"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"number": CARD}, {"note": CARD}, {"number": int(CARD)}, [CARD], CARD, {"data": [CARD]}),
+        *({"cardId": CARD}, {"payment_id": CARD}, {"number_no": CARD}, {CARD: 1}),
+        *({"order_id": f"order {CARD}"}, {"order_id": "4111 1111 1111 1111"}),
+    ],
+)
+def test_a_card_number_is_masked(value: Any) -> None:
+    """Text, number, key or part of a text; "id" at the end of a card's name excuses nothing."""
+    copy, altered = cleaned(value)
+    assert CARD not in json.dumps(copy)
+    assert "[redacted: card_number]" in json.dumps(copy)
+    assert len(altered["redacted"]) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("id", "order_id", "orderId", "customer_ids", "uid", "seq", "last_offset", "created_at"),
+        *("timestamp", "imei", "order_number", "invoiceNo", "TRACKING_NUMBER"),
+    ],
+)
+@pytest.mark.parametrize("value", [CARD, int(CARD), [CARD, [int(CARD)]]])
+def test_a_number_whose_name_says_that_it_numbers_something_stays(name: str, value: Any) -> None:
+    """One in ten ids of a card's form has the right check digit."""
+    assert cleaned({"a": {name: value}}) == ({"a": {name: value}}, {})
 
 
 def test_secrets_are_found_in_lists_sets_mappings_enums_and_tuples() -> None:
@@ -284,10 +331,10 @@ def test_the_notes_on_alterations_are_bounded() -> None:
 
 def test_long_keys_are_judged_but_not_remembered() -> None:
     """A cache of thousands of megabyte keys would be a leak that callers control."""
-    before = secret_word.cache_info().currsize
+    before = cached_secret_word.cache_info().currsize
     key = "x" * 100_000 + "_password"
     assert cleaned({key: "hunter2"})[0] == {key: "[redacted: password]"}
-    assert secret_word.cache_info().currsize == before
+    assert cached_secret_word.cache_info().currsize == before
 
 
 @dataclass
@@ -312,3 +359,12 @@ def test_an_objects_text_that_names_a_secret_is_masked_whole(value: object) -> N
     """Such as a request's headers, handed over as they are."""
     copy, _ = cleaned({"a": value})
     assert copy == {"a": f"[redacted: {type(value).__name__}]"}
+
+
+def test_more_values_than_a_field_may_have_are_not_walked() -> None:
+    """A mark stands for the container that brought it past the bound; others stay."""
+    copy, altered = cleaned({"few": [1], "many": {str(n): n for n in range(VALUES_MAX)}})
+    assert copy == {"few": [1], "many": f"[more than {VALUES_MAX} values]"}
+    assert altered == {"too_many": ["data.many"]}
+    text = clean_text([[0] * VALUES_MAX], name="data", bytes_max=PLENTY, alterations=Alterations())
+    assert text == dump_json([f"[more than {VALUES_MAX} values]"])

@@ -31,6 +31,7 @@ def test_an_action_gains_the_request_in_its_metadata_and_nothing_else() -> None:
             "route": "/contacts/<id>",
             "status": 201,
             "ip_address": "192.0.2.7",
+            "duration_ms": None,
         },
     }
     assert replace(whole, metadata=made.metadata) == made

@@ -1,5 +1,6 @@
 """The recorder: what capture does with good values, bad values, and a spool that refuses."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 
 from app.capture.recorder import Recorder
+from app.config import RECORD_BYTES_MAX
+from app.domain.codec import decode, dump_json
 from app.domain.context import RequestContext
 from app.domain.identity import is_record_id
 from app.domain.records import ActionRecord, AuditRecord, Kind
@@ -21,6 +24,7 @@ from tests.support.samples import (
     events,
     metric,
     open_spool,
+    recover,
     recover_records,
 )
 
@@ -396,3 +400,44 @@ def test_a_made_record_is_cleaned_and_judged_but_not_kept(open_recorder: Open) -
     with pytest.raises(InvalidRecord, match="provider_name"):
         recorder.make(Kind.ACTION, {**values, "provider_name": ""})
     assert kept(recorder) == []
+
+
+@pytest.mark.parametrize("letter", ["x", "\\", "\n", '"', "ž", "🐎"])
+def test_a_record_that_is_too_large_as_a_whole_loses_its_largest_fields(
+    open_recorder: Open, letter: str
+) -> None:
+    """With marks, sizes and hashes; who, what and where it came from stay."""
+    recorder = open_recorder(payload_bytes_max=1 << 20, bytes_max=1 << 26)
+    large = {"text": letter * 60_000}
+    recorder.record_action(
+        action_values(
+            request_payload={"a": large, "b": large, "c": large},
+            response_data={"id": 7},
+            error_message=letter * 20_000,
+            metadata={"notes": [large, large], "cleaned": {"x": ["y"]}},
+        )
+    )
+    recorder.spool.close()
+    (line,) = recover(recorder.spool.folder)
+    assert len(line) <= RECORD_BYTES_MAX
+    record = decode(line)
+    assert isinstance(record, ActionRecord)
+    whole = dump_json({"a": large, "b": large, "c": large})
+    assert record.request_payload["truncated"] is True
+    assert record.request_payload["size_bytes"] == len(whole)
+    assert record.request_payload["sha256"] == hashlib.sha256(whole).hexdigest()
+    assert record.response_data == {"id": 7}
+    assert "request_payload" in record.metadata["cleaned"]["truncated"]
+    assert record.error_message is not None
+    assert record.error_message.startswith(letter * 16_384)
+
+
+def test_a_record_just_within_the_bound_stays_whole(open_recorder: Open) -> None:
+    """Three fields of the largest size each, which is what the bound is made for."""
+    recorder = open_recorder(bytes_max=1 << 26)
+    field = {"text": "x" * 65_000}
+    recorder.record_action(
+        action_values(request_payload=field, response_data=field, metadata=field)
+    )
+    (record,) = kept(recorder)
+    assert (record.request_payload, record.response_data, record.metadata) == (field,) * 3

@@ -1,5 +1,6 @@
 """The rules of records: what is taken, what is refused and in whose name."""
 
+import hashlib
 from dataclasses import FrozenInstanceError
 from datetime import UTC, datetime
 from enum import Enum
@@ -173,12 +174,13 @@ def test_an_error_message_that_is_an_exception_becomes_its_text() -> None:
     assert action(error_message=ValueError("boom")).error_message == "boom"
 
 
-def test_a_very_long_text_is_cut_with_its_full_length() -> None:
-    """The mark says how much there was."""
+def test_a_very_long_text_is_cut_with_its_full_length_and_hash() -> None:
+    """The mark says how much there was, and what."""
     exact, longer = "x" * TEXT_CHARS_MAX, "x" * (TEXT_CHARS_MAX + 1)
     assert action(error_message=exact).error_message == exact
     cut = audit(user_agent=longer).user_agent
-    assert cut == f"{exact}… [cut, {TEXT_CHARS_MAX + 1} characters in all]"
+    digest = hashlib.sha256(longer.encode()).hexdigest()
+    assert cut == f"{exact}… [cut, {TEXT_CHARS_MAX + 1} characters in all, sha256 {digest}]"
 
 
 def test_a_records_time_is_its_ids() -> None:

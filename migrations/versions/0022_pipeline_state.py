@@ -6,8 +6,8 @@ counts for it. Counts are bounded: what is looked at each few seconds must not r
 
 from alembic import op
 
-revision = "0018_pipeline_state"
-down_revision = "0017_log_rows_are_final"
+revision = "0022_pipeline_state"
+down_revision = "0021_documents"
 branch_labels = None
 depends_on = None
 

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from app.domain.contacts import CONTACT_FIELDS, Contact
 from app.domain.identity import format_time
+from app.domain.resources import Contact
 
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
 
@@ -22,7 +22,11 @@ def test_a_contact_is_shown_with_all_its_fields_and_times_as_text() -> None:
         updated_at=MOMENT,
     )
     shown = contact.as_json()
-    assert set(shown) == {"id", "provider", "created_at", "updated_at", *CONTACT_FIELDS}
+    assert set(shown) == {
+        *("id", "provider", "url", "email", "first_name", "last_name", "company", "phone"),
+        *("properties", "created_at", "updated_at"),
+    }
     assert shown["first_name"] == "Ann"
     assert shown["properties"] == {}
+    assert Contact.from_json(shown) == contact
     assert shown["created_at"] == shown["updated_at"] == format_time(MOMENT)

@@ -1,0 +1,157 @@
+"""HTTP to providers elsewhere: pooled connections, bounded answers, no redirects, and no way to an
+address of our own networks.
+
+An address is judged after its name was resolved, just before the connection is made, to that very
+address; so a name that resolves differently the second time gains nothing.
+"""
+
+import ipaddress
+import socket
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
+
+from ..errors import ProviderAway, ProviderNonsense, ProviderTimeout
+from .messages import Request, Response
+
+Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
+
+ANSWER_BYTES_MAX = 8 * 1024 * 1024  # no page of any provider is nearly as large
+CHUNK_BYTES = 64 * 1024
+CONNECT_TIMEOUT_S_MAX = 3.0  # a host that takes longer to greet is away
+POOLS_MAX = 100  # hosts whose connections are kept
+CONNECTIONS_MAX = 10  # kept for each host
+USER_AGENT = "opsledger"
+
+
+class ForbiddenAddress(HTTPError):
+    """This address is none of a provider's."""
+
+
+class Network:
+    """A Transport over the network.
+
+    Args:
+        allowed: networks that providers may have although they are not public; plain HTTP is spoken
+            with these alone.
+    """
+
+    def __init__(self, allowed: Networks = ()) -> None:
+        self._allowed = tuple(allowed)
+        guard = self._guard
+
+        class Connection(HTTPConnection):
+            def _new_conn(self) -> socket.socket:
+                return guard(self, plain=True)
+
+        class SecureConnection(HTTPSConnection):
+            def _new_conn(self) -> socket.socket:
+                return guard(self, plain=False)
+
+        class Pool(HTTPConnectionPool):
+            ConnectionCls = Connection
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = SecureConnection
+
+        self._pools = urllib3.PoolManager(
+            num_pools=POOLS_MAX, maxsize=CONNECTIONS_MAX, retries=False
+        )
+        self._pools.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
+
+    def send(self, request: Request, *, timeout_s: float) -> Response:
+        """Send one request; see Transport."""
+        if urlsplit(request.url).scheme not in ("http", "https"):
+            raise ProviderAway("The provider's address must start with https://")
+        deadline = time.monotonic() + timeout_s
+        connect_s = min(timeout_s, CONNECT_TIMEOUT_S_MAX)
+        try:
+            answer = self._pools.urlopen(
+                request.method,
+                request.full_url,
+                body=request.body,
+                headers={"User-Agent": USER_AGENT, **request.headers},
+                timeout=urllib3.Timeout(connect=connect_s, read=timeout_s),
+                redirect=False,
+                preload_content=False,
+            )
+        except ForbiddenAddress as error:
+            raise ProviderAway(str(error)) from error
+        except (ConnectTimeoutError, NewConnectionError) as error:
+            raise ProviderAway from error
+        except ReadTimeoutError as error:
+            raise ProviderTimeout from error
+        except HTTPError as error:  # the connection broke while it worked on the request, or after
+            raise ProviderNonsense(f"The provider broke off: {type(error).__name__}") from error
+        return _read(answer, deadline)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pools.clear()
+
+    def _guard(self, connection: Any, *, plain: bool) -> socket.socket:
+        """A connection to the first address of a host that answers, if all of them are allowed."""
+        host, port = connection.host, connection.port
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise NewConnectionError(connection, f"{host} is not known: {error}") from error
+        for *_, address in found:
+            self._refuse_forbidden(str(address[0]), host, plain=plain)
+        last: OSError | None = None
+        for family, kind, protocol, _, address in found:
+            made = socket.socket(family, kind, protocol)
+            try:
+                made.settimeout(connection.timeout)
+                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                made.connect(address)
+                return made
+            except OSError as error:
+                made.close()
+                last = error
+        if isinstance(last, TimeoutError):
+            raise ConnectTimeoutError(connection, f"{host} does not answer") from last
+        raise NewConnectionError(connection, f"{host}: {last}") from last
+
+    def _refuse_forbidden(self, text: str, host: str, *, plain: bool) -> None:
+        address = ipaddress.ip_address(text.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        address = mapped or address
+        if any(address in network for network in self._allowed):
+            return
+        if not address.is_global or address.is_multicast:
+            raise ForbiddenAddress(
+                f"{host} is not a public address, and providers may have no other"
+            )
+        if plain:
+            raise ForbiddenAddress(f"{host} must be called by https, not http")
+
+
+def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> Response:
+    body, whole = bytearray(), False
+    try:
+        while chunk := answer.read1(CHUNK_BYTES):  # what is there, without waiting for more
+            body += chunk
+            if len(body) > ANSWER_BYTES_MAX:
+                raise ProviderNonsense("The provider's answer is larger than any should be")
+            if time.monotonic() > deadline:
+                raise ProviderTimeout("The provider did not finish its answer in time")
+        whole = True
+    except ReadTimeoutError as error:
+        raise ProviderTimeout("The provider did not finish its answer in time") from error
+    except HTTPError as error:
+        raise ProviderNonsense(
+            f"The provider's answer broke off: {type(error).__name__}"
+        ) from error
+    finally:
+        if not whole:
+            answer.close()  # what is left of it must not be taken for the next answer
+        answer.release_conn()
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return Response(status=answer.status, headers=headers, body=bytes(body))
