@@ -7,6 +7,7 @@ from app.config import load_settings
 from app.rabbitmq import SHIPMENT_SERIALIZER
 from app.worker import (
     ALERTS_TASK,
+    ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
@@ -45,6 +46,7 @@ task_routes = {
     PARTITIONS_TASK: {"queue": MAINTENANCE_QUEUE},
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
+    ARCHIVE_TASK: {"queue": MAINTENANCE_QUEUE},
     DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
     ALERTS_TASK: {"queue": MAINTENANCE_QUEUE},

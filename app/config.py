@@ -25,6 +25,7 @@ from .setting_types import (
     with_driver,
 )
 from .setting_types import setting as _setting
+from .watch_settings import WatchSettings
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -35,7 +36,7 @@ RECORD_BYTES_MAX = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(WatchSettings):
     """Every setting of Opsledger; docs/configuration.md is this class as a table."""
 
     database_url: str = _setting(
@@ -213,8 +214,15 @@ class Settings:
         "OPSLEDGER_HOT_DAYS",
         90,
         "days",
-        "Age past which an arriving record is set aside in late_records; its week may be archived.",
+        "How long records stay in Postgres. A week that is older is archived; a record that arrives"
+        " when it is older is set aside in late_records. The same on all hosts.",
         whole(1),
+    )
+    archive_url: str = _setting(
+        "OPSLEDGER_ARCHIVE_URL",
+        "",
+        "folder",
+        "Where the archive is, as all hosts see it: a folder. Empty: archive, in the data folder.",
     )
     external_id_key: str = _setting(
         "OPSLEDGER_EXTERNAL_ID_KEY",
@@ -393,48 +401,6 @@ class Settings:
         "Every Nth operation at the sandbox has these faults, as 10:500,ok; for trials. Empty:"
         " none.",
     )
-    metrics_token: str = _setting(
-        "OPSLEDGER_METRICS_TOKEN",
-        "",
-        "secret",
-        "Shows at /metrics what names tenants or what they call (Authorization: Bearer …); at least"
-        " 32 characters. Empty: nobody is shown it.",
-        secret,
-    )
-    metrics_tenants: int = _setting(
-        "OPSLEDGER_METRICS_TENANTS",
-        0,
-        "tenants",
-        "How many tenants each worker counts one by one at /metrics; all others are one. Each costs"
-        " Prometheus three series a worker.",
-        whole(0),
-    )
-    worker_metrics_port: int = _setting(
-        "OPSLEDGER_WORKER_METRICS_PORT",
-        0,
-        "port",
-        "Where a worker shows the figures of its host, for hosts without a web process; of others"
-        " the web process does. 0: nowhere.",
-        whole(0, 65535),
-    )
-    alert_private_targets: bool = _setting(
-        "OPSLEDGER_ALERT_PRIVATE_TARGETS",
-        False,
-        "0 or 1",
-        "Lets channels lead to private addresses, and webhooks to http:// URLs. Tenants choose"
-        " channels, so only where all of them are trusted with this network.",
-        boolean,
-    )
-    smtp_url: str = _setting(
-        "OPSLEDGER_SMTP_URL",
-        "",
-        "URL",
-        "Sends alerts by e-mail: smtps://user:password@host, smtp+starttls://… or smtp://…. Empty:"
-        " no e-mail.",
-    )
-    smtp_from: str = _setting(
-        "OPSLEDGER_SMTP_FROM", "opsledger@localhost", "address", "Who these e-mails are from."
-    )
     log_level: str = _setting(
         "OPSLEDGER_LOG_LEVEL",
         "INFO",
@@ -449,6 +415,11 @@ class Settings:
         "Allows `flask demo`, whose key is public; `make run` alone sets it.",
         boolean,
     )
+
+    @property
+    def archive_dir(self) -> Path:
+        """The folder of the archive."""
+        return Path(self.archive_url) if self.archive_url else self.data_dir / "archive"
 
     @property
     def spool_dir(self) -> Path:
@@ -475,7 +446,9 @@ class Settings:
 
 def setting_fields() -> list[Field[Any]]:
     """The settings in the order of their declaration, each with name, unit and reason."""
-    return list(fields(Settings))
+    found = fields(Settings)
+    watching = {item.name for item in fields(WatchSettings)}
+    return sorted(found, key=lambda item: item.name in watching)
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

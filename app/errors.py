@@ -89,6 +89,14 @@ class QueryTimeout(OpsledgerError):
     """The query took too long and was ended; narrow it, for example by since and until."""
 
 
+class ArchiveDamaged(OpsledgerError):
+    """An object of the archive is not what was written; nothing was dropped for it."""
+
+
+class ArchiveUnavailable(OpsledgerError):
+    """The archive cannot be read at the moment; what is hot can."""
+
+
 class SpoolFull(OpsledgerError):
     """The spool of this host has reached its bound; the record was not kept."""
 

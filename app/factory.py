@@ -21,6 +21,8 @@ from .extension import Opsledger
 from .pipeline.limits import Limiter, counting_in
 from .providers import EXTENSION, Providers
 from .store import METADATA
+from .store.cold import ColdStore
+from .store.objects import LocalObjects
 from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
@@ -44,7 +46,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
     providers = app.extensions[EXTENSION] = Providers(database, settings)
-    service = Service(settings, database, reads, providers)
+    cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=settings.query_timeout_s)
+    service = Service(settings, database, reads, cold, providers)
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )

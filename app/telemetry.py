@@ -212,6 +212,24 @@ BEAT_AGE_SECONDS = _gauge(
     "opsledger_beat_age_seconds", "Time since beat's last heartbeat. Alert past a minute."
 )
 
+# The archive.
+
+ARCHIVED = _counter(
+    "opsledger_archived_total",
+    "Records whose partition was dropped, since the archive has them.",
+)
+ARCHIVE_RUNS = _counter(
+    "opsledger_archive_runs_total",
+    "Runs of the archive, by outcome: done, unfinished (the next goes on), failed (nothing was"
+    " dropped for it). Alert on failed.",
+    "outcome",
+)
+COLD_READS = _counter(
+    "opsledger_cold_reads_total",
+    "Queries of the archive's files, by outcome: done, failed.",
+    "outcome",
+)
+
 # Alerts.
 
 ALERT_EVENTS = _counter(

@@ -22,6 +22,7 @@ PARTITIONS_TASK = "opsledger.ensure_partitions"
 PRUNE_TASK = "opsledger.prune_shipments"
 FOLD_TASK = "opsledger.fold_summaries"
 DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
+ARCHIVE_TASK = "opsledger.archive"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 ALERTS_TASK = "opsledger.evaluate_alerts"
 MESSAGES_TASK = "opsledger.deliver_messages"
@@ -34,6 +35,7 @@ PERIODS_S = {
     FOLD_TASK: 1.0,
     ALERTS_TASK: 15.0,
     MESSAGES_TASK: 5.0,
+    ARCHIVE_TASK: 3600.0,
 }
 
 EPOCH_KEY = "opsledger:epoch"

@@ -4,10 +4,12 @@ from datetime import UTC, datetime
 
 from celery import shared_task
 
+from app.pipeline.archiving import archive
 from app.pipeline.folding import fold_waiting
 from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
 from app.pipeline.periodic import once_a_period
 from app.worker import (
+    ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
@@ -61,3 +63,11 @@ def fold_summaries() -> None:
     """Add the summaries that wait to the rollups."""
     database = runtime().maintenance_database
     once_a_period(database, FOLD_TASK, PERIODS_S[FOLD_TASK], lambda: fold_waiting(database))
+
+
+@shared_task(name=ARCHIVE_TASK)
+def archive_old_partitions() -> None:
+    """Move what has left the hot window to the archive."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    period_s = PERIODS_S[ARCHIVE_TASK]
+    once_a_period(database, ARCHIVE_TASK, period_s, lambda: archive(database, settings))

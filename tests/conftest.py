@@ -14,8 +14,9 @@ from app.config import Settings, load_settings
 from app.dev import process
 from app.factory import create_app
 from app.store.session import Database
+from tests.support.archive import Archive
 from tests.support.servers import PostgresServer, start_broker, start_postgres
-from tests.support.world import World
+from tests.support.world import World, opened
 
 ROOT = Path(__file__).parents[1]
 DATABASE = "opsledger_test"
@@ -109,6 +110,29 @@ def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     yield World(app, maintenance)
     app.extensions[EXTENSION].shipper.stop(grace_s=0)
     app.extensions["opsledger-service"].database.close()
+
+
+@pytest.fixture(scope="session")
+def archive_environment(
+    make_database: Callable[[str], dict[str, str]],
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, str]:
+    """The environment of a migrated database whose old weeks are archived."""
+    made = {**environment, **make_database(f"{DATABASE}_archive")}
+    migrate(replace(load_settings(made), data_dir=tmp_path_factory.mktemp("archive")))
+    return made
+
+
+@pytest.fixture
+def archive(archive_environment: dict[str, str], tmp_path: Path) -> Iterator[Archive]:
+    """An app on that database, nothing of which is old, and an empty folder for its archive."""
+    settings = replace(load_settings(archive_environment), data_dir=tmp_path / "data")
+    database = Database.connect(archive_environment["MAINTENANCE_DATABASE_URL"])
+    with opened(settings, database) as world:
+        Archive(world, database, tmp_path / "of-others").run()
+        yield Archive(world, database, settings.archive_dir)
+    database.close()
 
 
 @pytest.fixture

@@ -12,13 +12,14 @@ from ..domain.logs import ActionLog, ActionLogSummary
 from ..errors import NotFound
 from ..store.action_logs import ActionLogRepository
 from .identifiers import path_uuid
-from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
+from .listing import LIST_HEADERS, Answer, answer, find, paths_of
 from .parsing import Blueprint
 from .rendering import respond_list
 from .schemas import (
     ActionLogSchema,
     ActionLogSummarySchema,
     ActionQuery,
+    ArchiveQuery,
     RecentFailuresQuery,
 )
 from .service import reading
@@ -47,20 +48,17 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
         q=query.get("q"),
         paths=paths_of(query),
     )
-    with reading(snapshot=needs_snapshot(query, filters)) as (session, tenant_id):
-        log = ActionLogRepository(session, tenant_id)
-        return answer(log, query, filters, f"actions {tenant_id}")
+    return answer(ActionLogRepository, query, filters, "actions")
 
 
 @blueprint.route("/logs/actions/<action_id>")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
-@blueprint.no_query()
+@blueprint.arguments(ArchiveQuery, location="query")
 @blueprint.response(200, ActionLogSchema)
-def get_action(action_id: str) -> ActionLog:
+def get_action(query: dict[str, Any], action_id: str) -> ActionLog:
     """Get one action log with its request and response."""
     wanted = path_uuid("action_id", action_id)
-    with reading() as (session, tenant_id):
-        found = ActionLogRepository(session, tenant_id).get(wanted)
+    found: ActionLog | None = find(ActionLogRepository, query, wanted)
     if found is None:
         raise NotFound(f"There is no action log {wanted}")
     return shown(found)

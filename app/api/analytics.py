@@ -4,20 +4,18 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import flask
-
 from ..auth import READING, requires
 from ..domain.access import Scope
 from ..domain.analytics import ProviderLatency, SeriesPoint, SlowAction, TypeCount, UserActivity
 from ..domain.filters import ActionFilter
 from ..domain.grains import Grain, count_units, to_ms
+from ..domain.logs import ActionLogSummary
 from ..domain.records import FAILED_STATUSES
 from ..errors import FieldError, InvalidInput
 from ..store.action_logs import ActionLogRepository
 from ..store.analytics import ActionAnalytics, AuditAnalytics
-from .paging import Paging
+from .listing import LIST_HEADERS, Answer, answer
 from .parsing import Blueprint
-from .rendering import respond_list
 from .schemas import (
     ActionLogSummarySchema,
     FailuresQuery,
@@ -26,12 +24,12 @@ from .schemas import (
     SeriesQuery,
     SlowActionSchema,
     SlowestQuery,
+    StatisticsQuery,
     TypeCountSchema,
     UserActivityQuery,
     UserActivitySchema,
-    WindowQuery,
 )
-from .service import reading
+from .service import current_service, reading
 
 blueprint = Blueprint("analytics", __name__, description="The questions a dashboard asks.")
 
@@ -47,40 +45,36 @@ BUCKETS_MAX = 1500  # of a series: a day of minutes, two months of hours, four y
 
 @blueprint.route("/logs/analytics/actions-by-type")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
-@blueprint.arguments(WindowQuery, location="query")
+@blueprint.arguments(StatisticsQuery, location="query")
 @blueprint.response(200, TypeCountSchema(many=True))
 def count_actions_by_type(query: dict[str, Any]) -> list[TypeCount]:
     """Count the actions of each type, the most frequent first."""
     with reading(snapshot=True) as (session, tenant_id):
-        analytics = ActionAnalytics(session, tenant_id)
+        analytics = ActionAnalytics(session, tenant_id, current_service().cold)
         return analytics.counts_by_type(query.get("since"), query.get("until"))
 
 
 @blueprint.route("/logs/analytics/failures")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(FailuresQuery, location="query")
-@blueprint.response(200, ActionLogSummarySchema(many=True))
-def list_failures(query: dict[str, Any]) -> flask.Response:
+@blueprint.response(200, ActionLogSummarySchema(many=True), headers=LIST_HEADERS)
+def list_failures(query: dict[str, Any]) -> Answer[ActionLogSummary]:
     """List failures and timeouts, newest first, of the last 24 hours if no `since` is given."""
     failed = tuple(status.value for status in FAILED_STATUSES)
     asked = ActionFilter(status=failed, since=query.get("since"), until=query.get("until"))
     # The cursor is bound to what was asked: the default moves on while one pages.
     filters = asked if asked.since else replace(asked, since=_ago(FAILURES_WINDOW, asked.until))
-    with reading(snapshot=True) as (session, tenant_id):
-        paging = Paging(query, asked, f"failures {tenant_id}")
-        rows = ActionLogRepository(session, tenant_id).search(filters, paging.page)
-    shown, headers = paging.respond(rows)
-    return respond_list(shown, headers)
+    return answer(ActionLogRepository, query, filters, "failures", asked)
 
 
 @blueprint.route("/logs/analytics/latency-by-provider")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
-@blueprint.arguments(WindowQuery, location="query")
+@blueprint.arguments(StatisticsQuery, location="query")
 @blueprint.response(200, ProviderLatencySchema(many=True))
 def get_latency_by_provider(query: dict[str, Any]) -> list[ProviderLatency]:
     """Get how long the successes of each provider took, the most called first."""
     with reading(snapshot=True) as (session, tenant_id):
-        analytics = ActionAnalytics(session, tenant_id)
+        analytics = ActionAnalytics(session, tenant_id, current_service().cold)
         return analytics.latency_by_provider(query.get("since"), query.get("until"))
 
 
@@ -91,7 +85,7 @@ def get_latency_by_provider(query: dict[str, Any]) -> list[ProviderLatency]:
 def list_slowest(query: dict[str, Any]) -> list[SlowAction]:
     """List the slowest successes; of equally slow ones the youngest first."""
     with reading(snapshot=True) as (session, tenant_id):
-        analytics = ActionAnalytics(session, tenant_id)
+        analytics = ActionAnalytics(session, tenant_id, current_service().cold)
         return analytics.slowest(query.get("since"), query.get("until"), query["limit"])
 
 
@@ -104,7 +98,9 @@ def count_user_activity(query: dict[str, Any]) -> list[UserActivity]:
     until = query.get("until")
     since = query.get("since") or _ago(ACTIVITY_WINDOW, until)
     with reading(snapshot=True) as (session, tenant_id):
-        return AuditAnalytics(session, tenant_id).user_activity(since, until, query["limit"])
+        return AuditAnalytics(session, tenant_id, current_service().cold).user_activity(
+            since, until, query["limit"]
+        )
 
 
 @blueprint.route("/logs/analytics/timeseries")
@@ -123,7 +119,9 @@ def get_timeseries(query: dict[str, Any]) -> list[SeriesPoint]:
         raise InvalidInput(FieldError("since", rule))
     wanted = [query.get(name, ()) for name in ("action_type", "provider_name", "status")]
     with reading(snapshot=True) as (session, tenant_id):
-        return ActionAnalytics(session, tenant_id).series(grain, since, until, wanted)
+        return ActionAnalytics(session, tenant_id, current_service().cold).series(
+            grain, since, until, wanted
+        )
 
 
 def _ago(length: timedelta, until: datetime | None) -> datetime:

@@ -10,10 +10,9 @@ from ..domain.records import NAME_CHARS_MAX
 from ..errors import NotFound
 from ..store.audit_logs import AuditLogRepository
 from .identifiers import path_text, path_uuid
-from .listing import LIST_HEADERS, Answer, answer, needs_snapshot, paths_of
+from .listing import LIST_HEADERS, Answer, answer, find, paths_of
 from .parsing import Blueprint
-from .schemas import AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
-from .service import reading
+from .schemas import ArchiveQuery, AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .withholding import shown
 
 blueprint = Blueprint("audit logs", __name__, description="System changes on record.")
@@ -31,13 +30,12 @@ def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
 
 @blueprint.route("/logs/audits/<audit_id>")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
-@blueprint.no_query()
+@blueprint.arguments(ArchiveQuery, location="query")
 @blueprint.response(200, AuditLogSchema)
-def get_audit(audit_id: str) -> AuditLog:
+def get_audit(query: dict[str, Any], audit_id: str) -> AuditLog:
     """Get one audit log in full."""
     wanted = path_uuid("audit_id", audit_id)
-    with reading() as (session, tenant_id):
-        found = AuditLogRepository(session, tenant_id).get(wanted)
+    found: AuditLog | None = find(AuditLogRepository, query, wanted)
     if found is None:
         raise NotFound(f"There is no audit log {wanted}")
     return shown(found)
@@ -46,7 +44,7 @@ def get_audit(audit_id: str) -> AuditLog:
 @blueprint.route("/logs/audits/resource/<resource_type>/<rest:resource_id>")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(TrailQuery, location="query")
-@blueprint.response(200, AuditLogSummarySchema(many=True))
+@blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_resource_trail(
     query: dict[str, Any], resource_type: str, resource_id: str
 ) -> Answer[AuditLogSummary]:
@@ -62,5 +60,4 @@ FILTER_FIELDS = frozenset(AuditFilter.__slots__)
 
 
 def _page(query: dict[str, Any], filters: AuditFilter) -> Answer[AuditLogSummary]:
-    with reading(snapshot=needs_snapshot(query, filters)) as (session, tenant_id):
-        return answer(AuditLogRepository(session, tenant_id), query, filters, f"audits {tenant_id}")
+    return answer(AuditLogRepository, query, filters, "audits")

@@ -25,6 +25,7 @@ STATUS_BY_ERROR: tuple[tuple[type[errors.OpsledgerError], int, str], ...] = (
     (errors.Conflict, 409, "conflict"),
     (errors.QueryTimeout, 503, "query-timeout"),
     (errors.StoreUnavailable, 503, "store-unavailable"),
+    (errors.ArchiveUnavailable, 503, "archive-unavailable"),
     (errors.NotKept, 503, "not-kept"),
 )
 

@@ -50,6 +50,19 @@ class WindowQuery(ma.Schema):
             raise ma.ValidationError("Must not be after until.", "since")
 
 
+class ArchiveQuery(ma.Schema):
+    """Whether what is archived is asked for too."""
+
+    include = ma.fields.String(
+        validate=ma.validate.OneOf(("archived",), error="Must be: archived."),
+        metadata={"description": "archived: records that have left the hot window too."},
+    )
+
+
+class StatisticsQuery(WindowQuery, ArchiveQuery):
+    """A window. Statistics are of archived records too, whether or not `include` says so."""
+
+
 class PageQuery(ma.Schema):
     """A page: by offset, or past a cursor."""
 
@@ -64,7 +77,7 @@ class PageQuery(ma.Schema):
             raise ma.ValidationError("Must not be combined with after.", "skip")
 
 
-class LogQuery(WindowQuery, PageQuery):
+class LogQuery(WindowQuery, PageQuery, ArchiveQuery):
     """What the lists of both logs take: a window, a page, an order, and what records say."""
 
     order = ma.fields.String(
@@ -74,6 +87,17 @@ class LogQuery(WindowQuery, PageQuery):
     )
     q = described(text(1, SEARCH_CHARS_MAX), "A text that the record holds, in any case.")
     metadata_paths = Paths("metadata", "metadata")
+
+    @ma.validates_schema
+    def check_archive(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse the archive where it cannot be read: in commit order, and by content."""
+        if "include" not in data:
+            return
+        if data.get("order") == "commit":
+            rule = "Must not be combined with order=commit, which the archive does not have."
+            raise ma.ValidationError(rule, "include")
+        if "q" in data or any(name.endswith("_paths") for name in data):
+            raise ma.ValidationError("Must not be combined with a search by content.", "include")
 
     @ma.validates_schema
     def check_skip(self, data: dict[str, Any], **_: Any) -> None:
@@ -117,14 +141,14 @@ class AuditQuery(LogQuery):
     changes_paths = Paths("changes", "changes")
 
 
-class OperationQuery(ma.Schema):
+class OperationQuery(ArchiveQuery):
     """A page of an operation's records."""
 
     limit = whole_number(1, PAGE_ROWS_MAX, load_default=100)
     after = described(text(1, CURSOR_CHARS_MAX), "Cursor from the Link header.")
 
 
-class TrailQuery(PageQuery):
+class TrailQuery(PageQuery, ArchiveQuery):
     """A page of a resource's trail."""
 
     limit = whole_number(1, TRAIL_ROWS_MAX, load_default=100)
@@ -218,23 +242,23 @@ class StatisticsSchema(ma.Schema):
     percentiles_ms = ma.fields.Nested(PercentilesSchema, required=True)
 
 
-class FailuresQuery(WindowQuery, PageQuery):
+class FailuresQuery(WindowQuery, PageQuery, ArchiveQuery):
     """A window and a page."""
 
 
-class SlowestQuery(WindowQuery):
+class SlowestQuery(StatisticsQuery):
     """A window, and how many."""
 
     limit = whole_number(1, SLOWEST_ROWS_MAX, load_default=SLOWEST_ROWS_MAX)
 
 
-class UserActivityQuery(WindowQuery):
+class UserActivityQuery(StatisticsQuery):
     """A window, and how many."""
 
     limit = whole_number(1, PAGE_ROWS_MAX, load_default=100)
 
 
-class SeriesQuery(WindowQuery):
+class SeriesQuery(StatisticsQuery):
     """A window, its buckets, and which actions count."""
 
     bucket = ma.fields.String(

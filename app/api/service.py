@@ -15,6 +15,7 @@ from ..errors import Unauthenticated
 from ..pipeline.figures import Figures
 from ..providers import Providers
 from ..store.action_types import list_action_types
+from ..store.cold import ColdStore
 from ..store.replica import ReadDatabase
 from ..store.session import Database
 
@@ -26,11 +27,17 @@ class Service:
     """The collaborators of the views."""
 
     def __init__(
-        self, settings: Settings, database: Database, reads: ReadDatabase, providers: Providers
+        self,
+        settings: Settings,
+        database: Database,
+        reads: ReadDatabase,
+        cold: ColdStore,
+        providers: Providers,
     ) -> None:
         self.settings = settings
         self.database = database
         self.reads = reads
+        self.cold = cold
         self.providers = providers
         self.figures = Figures(settings, database)
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)

@@ -4,6 +4,7 @@ import flask
 
 from .access import action_types, keys, tenants
 from .alerts import alerts
+from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
 from .inspection import doctor, partitions, spool
@@ -22,6 +23,7 @@ def register_commands(app: flask.Flask) -> None:
         action_types,
         providers,
         partitions,
+        archive,
         spool,
         dead_letters,
         rollups,

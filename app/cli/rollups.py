@@ -7,11 +7,14 @@ from uuid import UUID
 import click
 from flask.cli import AppGroup
 
-from ..errors import StoreUnavailable
+from ..errors import ArchiveUnavailable, StoreUnavailable
 from ..pipeline.folding import fold_waiting
+from ..store.cold import ColdStore
+from ..store.objects import LocalObjects
 from ..store.rollup_check import find_differences, list_tenant_ids
-from .support import database, maintaining, print_table, the_tenant
+from .support import database, maintaining, print_table, settings, the_tenant
 
+COLD_S_MAX = 600.0  # one query of the archive
 SHOWN_MAX = 1000  # differences; more say nothing new
 
 rollups = AppGroup("rollups", help="Check what statistics are made of, and fold what waits.")
@@ -26,7 +29,10 @@ def verify_rollups(tenant: str | None) -> None:
     """
     with maintaining() as session:
         wanted = [the_tenant(session, tenant).id] if tenant else list_tenant_ids(session)
-    rows = list(islice(chain.from_iterable(map(_differences, wanted)), SHOWN_MAX))
+    try:
+        rows = list(islice(chain.from_iterable(map(_differences, wanted)), SHOWN_MAX))
+    except ArchiveUnavailable as error:
+        raise click.ClickException(error.detail) from error
     if rows:
         header = ("TENANT", "KIND", "GRAIN", "START", "CELL", "PART", "ROLLUP", "RECORDS")
         print_table(header, rows)
@@ -35,8 +41,9 @@ def verify_rollups(tenant: str | None) -> None:
 
 
 def _differences(tenant_id: UUID) -> Iterator[tuple[object, ...]]:
+    cold = ColdStore(LocalObjects(settings().archive_dir), timeout_s=COLD_S_MAX)
     with maintaining(snapshot=True) as session:
-        for found in find_differences(session, tenant_id):
+        for found in find_differences(session, tenant_id, cold):
             unit = (found.tenant_id, found.kind.value, found.grain.value, found.start)
             yield *unit, " ".join(found.names), found.part, found.rollup, found.records
 

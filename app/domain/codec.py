@@ -38,6 +38,7 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
         *("ip_address", "operation_id", "user_agent", "changes", "metadata"),
     ),
 }
+HEAD_CELLS = slice(3, 7)  # of a line's columns: what a head has past tenant, time and id
 JSON_COLUMNS = frozenset({"request_payload", "response_data", "metadata", "changes"})
 PARSERS: dict[str, Callable[[str], Any]] = {  # of the columns that no record is without
     **dict.fromkeys(("id", "tenant_id"), UUID),

@@ -146,7 +146,8 @@ class Persister:
     ) -> tuple[_Work, Outcome]:
         work = _Work(dead=list(dead))
         hot, late = self._by_age(heads)
-        groups = self._by_partition(hot)
+        groups, archived = self._by_partition(hot)
+        late = [*late, *archived]
         with self._database.unrestricted_unsafe() as session:
             writer = LedgerWriter(session)
             arrival = writer.receive(shipment_id, {head.tenant_id for head in heads})
@@ -174,14 +175,22 @@ class Persister:
         late = [head for head in heads if head.created_at < edge]
         return [head for head in heads if head.created_at >= edge] if late else heads, late
 
-    def _by_partition(self, heads: list[Head]) -> dict[tuple[str, Kind], list[Head]]:
+    def _by_partition(
+        self, heads: list[Head]
+    ) -> tuple[dict[tuple[str, Kind], list[Head]], list[Head]]:
+        """Records by the partition they belong in, and those whose week is archived already."""
         groups: dict[tuple[str, Kind], list[Head]] = defaultdict(list)
         for head in sorted(heads, key=lambda head: (head.tenant_id, head.id)):
             groups[head.created_at[:DAY_CHARS], head.kind].append(head)
         named: dict[tuple[str, Kind], list[Head]] = defaultdict(list)
+        archived: list[Head] = []
         for (day, kind), found in groups.items():
-            named[self._partitions.ensure(kind, _day(day)), kind] += found
-        return named
+            name = self._partitions.ensure(kind, _day(day))
+            if name is None:
+                archived += found
+            else:
+                named[name, kind] += found
+        return named, archived
 
 
 def _copy(work: _Work, writer: LedgerWriter, partition: str, kind: Kind, heads: list[Head]) -> None:

@@ -3,7 +3,8 @@
 Functions here never commit; who opens a transaction ends it.
 """
 
-from . import alert_models  # noqa: F401 - adds its tables to the metadata
+from . import adapter_models as adapter_models  # its tables join the metadata
+from . import alert_models as alert_models
 from .models import Base
 
 __all__ = ["METADATA"]

@@ -1,23 +1,26 @@
 """ActionLogRepository: everything that is asked of the action logs of one tenant."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from ..domain.archive import Segment
 from ..domain.filters import ActionFilter, Page
 from ..domain.identity import created_at_of, is_record_id
 from ..domain.logs import ActionLog, ActionLogSummary
 from ..domain.records import FAILED_STATUSES, ActionStatus, Kind
 from ..domain.tail import Position
+from .archives import list_cold, newest_cold
 from .content import content_matches
 from .listing import ACTIONS, ListedRow
 from .models import ActionLogRow
 from .paging import oldest_first, within
+from .partitions import hot_since
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
 from .search import search_by_content
@@ -52,6 +55,8 @@ class ActionLogRepository:
 
     Records come in through capture and the workers alone; nothing here writes.
     """
+
+    kind: ClassVar = Kind.ACTION
 
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         self._session = session
@@ -91,6 +96,24 @@ class ActionLogRepository:
         else:
             rows = scan.in_windows(partial(self._windows, filters, wanted))
         return ACTIONS.rows(rows)
+
+    @staticmethod
+    def detail(values: Mapping[str, Any]) -> ActionLog:
+        """A record in full, of the values of its columns, wherever they are read from."""
+        return ActionLog(**{**values, "metadata": values["metadata"] or {}})
+
+    def archived_until(self, filters: ActionFilter) -> datetime | None:
+        """When the newest archived record was made that may lie in the window of the filters."""
+        window = (filters.since, filters.until)
+        return newest_cold(self._session, self._tenant_id, self.kind, *window)
+
+    def archived(self, since: datetime | None, until: datetime | None) -> list[Segment]:
+        """The segments that may hold archived records of a window.
+
+        Asked for after the rows, or in one snapshot with them, so that what is archived meanwhile
+        is in one or the other.
+        """
+        return list_cold(self._session, self._tenant_id, self.kind, since, until)
 
     def search_by_content(
         self, filters: ActionFilter, page: Page, *, seconds: float
@@ -134,7 +157,7 @@ class ActionLogRepository:
             ActionLogRow.created_at == created_at_of(action_id), ActionLogRow.id == action_id
         )
         row = self._session.execute(statement).mappings().first()
-        return None if row is None else _detail(row)
+        return None if row is None else self.detail(dict(row))
 
     def recent_failures(self, since: datetime, limit: int) -> list[ListedRow]:
         """The newest failures and timeouts since a moment, at most `limit`."""
@@ -147,7 +170,7 @@ class ActionLogRepository:
         """The records of one operation, oldest first, past the id `after`, or from it on."""
         statement = self._select(_DETAIL).where(ActionLogRow.operation_id == operation_id)
         statement = oldest_first(statement, ActionLogRow, limit, after, inclusive=inclusive)
-        return [_detail(row) for row in self._session.execute(statement).mappings()]
+        return [self.detail(dict(row)) for row in self._session.execute(statement).mappings()]
 
     def _is_trouble(self, filters: ActionFilter) -> bool:
         """Whether all that is asked for is in the index of what failed or was slow."""
@@ -161,7 +184,7 @@ class ActionLogRepository:
             self._tenant_id,
             Kind.ACTION,
             (filters.action_type, filters.provider_name, filters.status),
-            since=wanted.since,
+            since=hot_since(self._session, self.kind, wanted.since),
             until=wanted.end,
             min_execution_time_ms=filters.min_execution_time_ms,
             enough=wanted.enough,
@@ -186,7 +209,3 @@ class ActionLogRepository:
         if filters.operation_id is not None:
             statement = statement.where(ActionLogRow.operation_id == filters.operation_id)
         return statement
-
-
-def _detail(row: Any) -> ActionLog:
-    return ActionLog(**{**row, "metadata": row["metadata"] or {}})

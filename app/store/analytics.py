@@ -4,8 +4,9 @@ A window has all that was made at or after `since` and before `until`; without t
 session must be a snapshot.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -17,6 +18,8 @@ from ..domain.grains import Grain, bounds, cover, floor, from_ms
 from ..domain.logs import Statistics
 from ..domain.records import Kind
 from ..domain.tally import Names, start_of
+from .archived import cold_log
+from .cold import ColdStore
 from .rollups import RollupReader
 from .summaries import waiting_summaries
 
@@ -50,10 +53,14 @@ _USER_ACTIVITY = text(
 
 
 class ActionAnalytics:
-    """What the action logs of one tenant add up to."""
+    """What the action logs of one tenant add up to, archived ones too.
 
-    def __init__(self, session: Session, tenant_id: UUID) -> None:
-        self._rollups = RollupReader(session, tenant_id, Kind.ACTION)
+    Args:
+        cold: where these are read, as far as rollups do not tell enough.
+    """
+
+    def __init__(self, session: Session, tenant_id: UUID, cold: ColdStore | None = None) -> None:
+        self._rollups = RollupReader(session, tenant_id, Kind.ACTION, cold)
 
     def statistics(self, since: datetime | None, until: datetime | None) -> Statistics:
         """Totals, average, percentiles and counts."""
@@ -98,10 +105,15 @@ class ActionAnalytics:
 
 
 class AuditAnalytics:
-    """What the audit logs of one tenant add up to."""
+    """What the audit logs of one tenant add up to, archived ones too.
 
-    def __init__(self, session: Session, tenant_id: UUID) -> None:
+    Args:
+        cold: where these are read, as far as rollups do not tell enough.
+    """
+
+    def __init__(self, session: Session, tenant_id: UUID, cold: ColdStore | None = None) -> None:
         self._session = session
+        self._cold = cold
         self._tenant_id = tenant_id
 
     def user_activity(
@@ -117,8 +129,9 @@ class AuditAnalytics:
             for day, user_id, action, resource_type, count in batch.summary["users"]
             if any(span.start <= start_of(day) < span.end for span in parts.spans)
         ]
+        counted = [*waiting, *self._cold_users(parts.edges)]
         users, actions, types, counts = (
-            map(list, zip(*waiting, strict=True)) if waiting else [[]] * 4
+            map(list, zip(*counted, strict=True)) if counted else [[]] * 4
         )
         edges = [*parts.edges, (start, start), (start, start)]
         asked = {
@@ -137,3 +150,12 @@ class AuditAnalytics:
             "limit": limit,
         }
         return [UserActivity(*row) for row in self._session.execute(_USER_ACTIVITY, asked)]
+
+    def _cold_users(self, edges: Iterable[tuple[int, int]]) -> Iterator[tuple[Any, ...]]:
+        """User, action, resource type and count of the archived records of some stretches."""
+        if self._cold is None:
+            return
+        for low, high in edges:
+            cold = cold_log(self._session, self._cold, self._tenant_id, Kind.AUDIT, low, high)
+            for _, *counted in cold.users(low, high, Grain.DAY):
+                yield tuple(counted)

@@ -1,23 +1,26 @@
 """AuditLogRepository: everything that is asked of the audit logs of one tenant."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
+from ..domain.archive import Segment
 from ..domain.filters import AuditFilter, Page
 from ..domain.identity import created_at_of, is_record_id
 from ..domain.logs import AuditLog, AuditLogSummary
 from ..domain.records import Kind
 from ..domain.tail import Position
+from .archives import list_cold, newest_cold
 from .content import content_matches
 from .listing import AUDITS, ListedRow
 from .models import AuditLogRow
 from .paging import oldest_first, within
+from .partitions import hot_since
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
 from .search import search_by_content
@@ -51,6 +54,8 @@ class AuditLogRepository:
     Records come in through capture and the workers alone; nothing here writes.
     """
 
+    kind: ClassVar = Kind.AUDIT
+
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         self._session = session
         self._tenant_id = tenant_id
@@ -78,6 +83,25 @@ class AuditLogRepository:
         else:
             rows = scan.by_week()
         return AUDITS.rows(rows)
+
+    @staticmethod
+    def detail(values: Mapping[str, Any]) -> AuditLog:
+        """A record in full, of the values of its columns, wherever they are read from."""
+        objects = {name: values[name] or {} for name in ("changes", "metadata")}
+        return AuditLog(**{**values, **objects})
+
+    def archived_until(self, filters: AuditFilter) -> datetime | None:
+        """When the newest archived record was made that may lie in the window of the filters."""
+        window = (filters.since, filters.until)
+        return newest_cold(self._session, self._tenant_id, self.kind, *window)
+
+    def archived(self, since: datetime | None, until: datetime | None) -> list[Segment]:
+        """The segments that may hold archived records of a window.
+
+        Asked for after the rows, or in one snapshot with them, so that what is archived meanwhile
+        is in one or the other.
+        """
+        return list_cold(self._session, self._tenant_id, self.kind, since, until)
 
     def search_by_content(
         self, filters: AuditFilter, page: Page, *, seconds: float
@@ -119,7 +143,7 @@ class AuditLogRepository:
             AuditLogRow.created_at == created_at_of(audit_id), AuditLogRow.id == audit_id
         )
         row = self._session.execute(statement).mappings().first()
-        return None if row is None else _detail(row)
+        return None if row is None else self.detail(dict(row))
 
     def of_operation(
         self, operation_id: str, limit: int, *, after: UUID | None = None, inclusive: bool = False
@@ -127,7 +151,7 @@ class AuditLogRepository:
         """The records of one operation, oldest first, past the id `after`, or from it on."""
         statement = self._select(_DETAIL).where(AuditLogRow.operation_id == operation_id)
         statement = oldest_first(statement, AuditLogRow, limit, after, inclusive=inclusive)
-        return [_detail(row) for row in self._session.execute(statement).mappings()]
+        return [self.detail(dict(row)) for row in self._session.execute(statement).mappings()]
 
     def _windows(self, filters: AuditFilter, wanted: Wanted) -> Iterator[Window]:
         names = ((value,) if value else () for value in (filters.action, filters.resource_type))
@@ -136,7 +160,7 @@ class AuditLogRepository:
             self._tenant_id,
             Kind.AUDIT,
             tuple(names),
-            since=wanted.since,
+            since=hot_since(self._session, self.kind, wanted.since),
             until=wanted.end,
             enough=wanted.enough,
         )
@@ -155,7 +179,3 @@ class AuditLogRepository:
 
 def _summary(row: Any) -> AuditLogSummary:
     return AuditLogSummary(**{**row, "changes": row["changes"] or {}})
-
-
-def _detail(row: Any) -> AuditLog:
-    return AuditLog(**{**row, "changes": row["changes"] or {}, "metadata": row["metadata"] or {}})

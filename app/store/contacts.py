@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ..domain.resources import Contact
-from .models import SandboxContactRow
+from .adapter_models import SandboxContactRow
 
 _COLUMNS = (
     SandboxContactRow.id,

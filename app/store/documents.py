@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ..domain.resources import Document
-from .models import DocumentRow, DocumentVersionRow
+from .adapter_models import DocumentRow, DocumentVersionRow
 
 PROVIDER = "local"
 LANGUAGE = "english"  # of the index, 0021_documents

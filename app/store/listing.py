@@ -33,13 +33,13 @@ class Listing:
     """
 
     def __init__(self, *names: str) -> None:
-        self._names = names
+        self.names = names
         self._json = JSON_COLUMNS.intersection(names)
         self.columns = ", ".join(map(_shown, names))
 
     def rows(self, found: Iterable[Sequence[Any]]) -> list[ListedRow]:
         """What the values of the columns make."""
-        listed = [ListedRow(zip(self._names, values, strict=True)) for values in found]
+        listed = [ListedRow(zip(self.names, values, strict=True)) for values in found]
         for row in listed if self._json else ():
             for name in self._json:
                 row[name] = orjson.Fragment(row[name] or b"{}")

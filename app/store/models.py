@@ -3,7 +3,8 @@
 Every key of a tenant's table starts with tenant_id, so that the schema can be spread by tenant.
 """
 
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
-    Computed,
+    Date,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Numeric,
     PrimaryKeyConstraint,
     Sequence,
     String,
@@ -28,10 +30,11 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
+_Bytes = bytes  # a column of that name hides the type
 BATCH_SEQUENCE = "log_batches_seq"
 
 
@@ -55,10 +58,12 @@ class Base(DeclarativeBase):
         datetime: DateTime(timezone=True),
         UUID: Uuid(),
         dict[str, Any]: JSONB(none_as_null=True),
-        bytes: LargeBinary(),
+        _Bytes: LargeBinary(),
         bool: Boolean(),
         str: Text(),
         int: Integer(),
+        date: Date(),
+        Decimal: Numeric(),
     }
 
 
@@ -268,6 +273,50 @@ class LateRecordRow(Base):
     )
 
 
+class ArchiveRow(Base):
+    """A segment of the archive: the records of one tenant, kind and day in one object.
+
+    Verified, it stands beside the rows it was made of; cold, it stands for them.
+    """
+
+    __tablename__ = "archives"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="archives_tenant_id_fkey")
+    )
+    kind: Mapped[str] = mapped_column(String(10))
+    day: Mapped[date]
+    id: Mapped[UUID]
+    state: Mapped[str] = mapped_column(String(10))
+    source: Mapped[str]  # the partition
+    source_fingerprint: Mapped[Decimal]
+    object_key: Mapped[str]
+    bytes: Mapped[int] = mapped_column(BigInteger())
+    row_count: Mapped[int]
+    min_created_at: Mapped[datetime]
+    max_created_at: Mapped[datetime]
+    file_sha256: Mapped[_Bytes]
+    content_sha256: Mapped[_Bytes]
+    verified_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    archived_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "kind", "day", "id", name="archives_pkey"),
+        CheckConstraint("kind IN ('action', 'audit')", name="archives_kind_check"),
+        CheckConstraint("state IN ('verified', 'cold')", name="archives_state_check"),
+        Index("archives_source_idx", "source"),
+    )
+
+
+class ArchivedPartitionRow(Base):
+    """A partition that was dropped, since the archive has all of it; it is not made again."""
+
+    __tablename__ = "archived_partitions"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    dropped_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
 class RollupRow:
     """What the records of one unit of time add up to: arrays of cells, packed by the domain."""
 
@@ -362,115 +411,3 @@ class TaskRunRow(Base):
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime]
     runs: Mapped[int] = mapped_column(BigInteger())
-
-
-class SandboxContactRow(Base):
-    """A contact of the sandbox provider, which stands in for a CRM."""
-
-    __tablename__ = "sandbox_contacts"
-
-    tenant_id: Mapped[UUID] = mapped_column(
-        ForeignKey("tenants.id", name="sandbox_contacts_tenant_id_fkey")
-    )
-    id: Mapped[UUID]
-    email: Mapped[str] = mapped_column(String(320))
-    first_name: Mapped[str | None] = mapped_column(String(200))
-    last_name: Mapped[str | None] = mapped_column(String(200))
-    company: Mapped[str | None] = mapped_column(String(200))
-    phone: Mapped[str | None] = mapped_column(String(50))
-    properties: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (PrimaryKeyConstraint("tenant_id", "id", name="sandbox_contacts_pkey"),)
-
-
-class SandboxItemRow(Base):
-    """A ticket, comment, event, message or document of the sandbox provider."""
-
-    __tablename__ = "sandbox_items"
-
-    tenant_id: Mapped[UUID] = mapped_column(
-        ForeignKey("tenants.id", name="sandbox_items_tenant_id_fkey")
-    )
-    collection: Mapped[str] = mapped_column(String(20))
-    id: Mapped[UUID]
-    parent_id: Mapped[UUID | None]
-    fields: Mapped[dict[str, Any]]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (
-        PrimaryKeyConstraint("tenant_id", "collection", "id", name="sandbox_items_pkey"),
-    )
-
-
-class ProviderAccountRow(Base):
-    """A tenant's provider of one capability; its credentials are encrypted by the service."""
-
-    __tablename__ = "provider_accounts"
-
-    tenant_id: Mapped[UUID] = mapped_column(
-        ForeignKey("tenants.id", name="provider_accounts_tenant_id_fkey")
-    )
-    capability: Mapped[str] = mapped_column(String(20))
-    provider: Mapped[str] = mapped_column(String(100))
-    options: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
-    credentials: Mapped[bytes | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (
-        PrimaryKeyConstraint("tenant_id", "capability", name="provider_accounts_pkey"),
-    )
-
-
-class DocumentRow(Base):
-    """A document of the knowledge provider `local`, as it is now."""
-
-    __tablename__ = "documents"
-
-    tenant_id: Mapped[UUID] = mapped_column(
-        ForeignKey("tenants.id", name="documents_tenant_id_fkey")
-    )
-    id: Mapped[UUID]
-    version: Mapped[int]
-    title: Mapped[str] = mapped_column(String(500))
-    text: Mapped[str]
-    tags: Mapped[list[str]] = mapped_column(ARRAY(Text()))
-    properties: Mapped[dict[str, Any]]
-    words: Mapped[Any] = mapped_column(
-        TSVECTOR(),
-        Computed(
-            "setweight(to_tsvector('english', title), 'A')"
-            " || setweight(to_tsvector('english', left(text, 500000)), 'B')",
-            persisted=True,
-        ),
-        nullable=False,
-    )
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (PrimaryKeyConstraint("tenant_id", "id", name="documents_pkey"),)
-
-
-class DocumentVersionRow(Base):
-    """What a document was, until it was replaced."""
-
-    __tablename__ = "document_versions"
-
-    tenant_id: Mapped[UUID]
-    document_id: Mapped[UUID]
-    version: Mapped[int]
-    content: Mapped[dict[str, Any]]
-    replaced_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-    __table_args__ = (
-        PrimaryKeyConstraint("tenant_id", "document_id", "version", name="document_versions_pkey"),
-        ForeignKeyConstraint(
-            ["tenant_id", "document_id"],
-            ["documents.tenant_id", "documents.id"],
-            name="document_versions_document_fkey",
-            ondelete="CASCADE",
-        ),
-    )

@@ -38,22 +38,28 @@ class Partitions:
         self._database = database
         self._known: set[str] = set()
 
-    def ensure(self, kind: Kind, moment: datetime) -> str:
-        """The name of the partition for `moment` (UTC); made in a transaction of its own."""
+    def ensure(self, kind: Kind, moment: datetime) -> str | None:
+        """The name of the partition for `moment` (UTC); made in a transaction of its own.
+
+        None if that week is archived: its partition was dropped and is not made again.
+        """
         name = partition_name(kind, moment)
         if name not in self._known:
             with self._database.unrestricted_unsafe() as session:
-                session.execute(
+                made = session.execute(
                     text("SELECT ensure_partition(:parent, :moment)"),
                     {"parent": TABLES[kind], "moment": moment},
-                )
+                ).scalar_one()
+            if made is None:
+                return None
             self._known.add(name)
         return name
 
     def ensure_ahead(self, now: datetime, weeks: int) -> list[str]:
         """Make the partitions of this week and the `weeks` that follow, of both logs."""
         moments = [now + WEEK * ahead for ahead in range(weeks + 1)]
-        return [self.ensure(kind, moment) for kind in Kind for moment in moments]
+        ensured = [self.ensure(kind, moment) for kind in Kind for moment in moments]
+        return [name for name in ensured if name is not None]
 
     def forget(self) -> None:
         """Look again at the next call, since a partition was found missing."""
@@ -63,12 +69,20 @@ class Partitions:
 def first_week(session: Session, log: str) -> datetime | None:
     """The start of the oldest partition of a log; None if it has none."""
     name = session.execute(text(FIRST_PARTITION), {"log": log}).scalar_one_or_none()
-    return None if name is None else week_named(log, name)
+    if name is None:
+        return None
+    return week_named(name)
 
 
-def week_named(log: str, name: str) -> datetime:
-    """The start of the week of a log's partition, by its name."""
-    year, _, week = name.removeprefix(f"{log}_").partition("w")
+def hot_since(session: Session, kind: Kind, since: datetime | None) -> datetime:
+    """The first moment from `since` on of which a log can have rows; rollups go back further."""
+    first = first_week(session, TABLES[kind]) or datetime.max.replace(tzinfo=UTC)
+    return first if since is None else max(first, since)
+
+
+def week_named(partition: str) -> datetime:
+    """The start of the week of a partition's name."""
+    year, _, week = partition.rpartition("_")[2].partition("w")
     return datetime.fromisocalendar(int(year), int(week), 1).replace(tzinfo=UTC)
 
 

@@ -6,8 +6,6 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from ..domain.records import Kind
-from .columns import TABLES
 from .models import TaskRunRow
 from .partitions import WEEK, week_named
 
@@ -37,11 +35,7 @@ def read_state(session: Session) -> PipelineState:
     age = text("extract(epoch FROM clock_timestamp() - finished_at)")
     runs = session.execute(select(TaskRunRow.name, age))
     lasts = (found.last_action_partition, found.last_audit_partition)
-    weeks = [
-        week_named(TABLES[kind], name)
-        for kind, name in zip((Kind.ACTION, Kind.AUDIT), lasts, strict=True)
-        if name
-    ]
+    weeks = [week_named(name) for name in lasts if name]
     return PipelineState(
         dead_letters=found.dead_letters,
         late_records=found.late_records,

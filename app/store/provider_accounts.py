@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from ..domain.accounts import StoredAccount
-from .models import ProviderAccountRow
+from .adapter_models import ProviderAccountRow
 
 _COLUMNS = (
     ProviderAccountRow.tenant_id,

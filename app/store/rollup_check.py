@@ -5,16 +5,30 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from ..domain.grains import Grain, Span, finer, following, from_ms, to_ms, units, within_any
+from ..domain.grains import (
+    BEGINNING,
+    END,
+    Grain,
+    Span,
+    finer,
+    following,
+    from_ms,
+    to_ms,
+    units,
+    within_any,
+)
 from ..domain.records import Kind
 from ..domain.summary import summarize
 from ..domain.tally import Array, Tally, TallyBuilder, combined, joined, start_of
+from .archived import cold_log
+from .cold import ColdStore
 from .columns import TABLES as LOGS
 from .fold import USER_GRAINS
 from .models import TenantRow
@@ -47,9 +61,17 @@ _USERS = text(
                 AS waiting (day, user_id, action, resource_type, audits)
         ) AS part GROUP BY 1, 2, 3, 4
     ), recorded AS (
-        SELECT date_trunc(:grain, created_at, 'UTC') AS start, coalesce(user_id, '') AS user_id,
-               action, resource_type, count(*) AS audits
-        FROM audit_logs WHERE tenant_id = :tenant_id GROUP BY 1, 2, 3, 4
+        SELECT start, user_id, action, resource_type, sum(audits) AS audits FROM (
+            SELECT date_trunc(:grain, created_at, 'UTC') AS start, coalesce(user_id, '') AS user_id,
+                   action, resource_type, 1 AS audits
+            FROM audit_logs WHERE tenant_id = :tenant_id
+            UNION ALL
+            SELECT * FROM unnest(
+                CAST(:cold_starts AS timestamptz[]), CAST(:cold_users AS text[]),
+                CAST(:cold_actions AS text[]), CAST(:cold_types AS text[]),
+                CAST(:cold_counts AS bigint[])
+            )
+        ) AS part GROUP BY 1, 2, 3, 4
     )
     SELECT start, user_id, action, resource_type,
            coalesce(counted.audits, 0), coalesce(recorded.audits, 0)
@@ -85,21 +107,27 @@ def list_tenant_ids(session: Session) -> list[UUID]:
     return list(session.execute(select(TenantRow.id).order_by(TenantRow.id)).scalars())
 
 
-def find_differences(session: Session, tenant_id: UUID) -> Iterator[Difference]:
+def find_differences(
+    session: Session, tenant_id: UUID, cold: ColdStore | None = None
+) -> Iterator[Difference]:
     """Where rollups and records of one tenant differ; reads every record, a day at a time.
 
     Args:
         session: a snapshot of the maintenance role.
+        cold: the archive, where there is one.
     """
     for kind in Kind:
-        yield from _Check(session, tenant_id, kind).run()
-    yield from _user_differences(session, tenant_id)
+        yield from _Check(session, tenant_id, kind, cold).run()
+    yield from _user_differences(session, tenant_id, cold)
 
 
 class _Check:
     """The check of one tenant and kind."""
 
-    def __init__(self, session: Session, tenant_id: UUID, kind: Kind) -> None:
+    def __init__(
+        self, session: Session, tenant_id: UUID, kind: Kind, cold: ColdStore | None
+    ) -> None:
+        self._cold = cold
         self._session = session
         self._tenant_id = tenant_id
         self._kind = kind
@@ -142,7 +170,8 @@ class _Check:
 
     def _records(self, low: int, high: int) -> Tally:
         builder = TallyBuilder(self._reader.names)
-        heads = read_heads(self._session, self._tenant_id, self._kind, low, high)
+        where = (self._session, self._tenant_id, self._kind)
+        heads = read_heads(*where, low, high, self._cold)
         builder.add(self._kind, summarize(self._kind, heads))
         return builder.build()
 
@@ -178,7 +207,23 @@ def _by_cell(part: Array) -> dict[tuple[int, int], list[dict[str, int]]]:
     return found
 
 
-def _user_differences(session: Session, tenant_id: UUID) -> Iterator[Difference]:
+def _cold_users(
+    session: Session, tenant_id: UUID, cold: ColdStore | None, grain: Grain
+) -> dict[str, list[Any]]:
+    """Archived audits by user, as columns."""
+    found: list[tuple[Any, ...]] = []
+    if cold is not None:
+        everything = (BEGINNING, END)
+        log = cold_log(session, cold, tenant_id, Kind.AUDIT, *everything)
+        found = [(from_ms(start), *rest) for start, *rest in log.users(*everything, grain)]
+    columns = [list(column) for column in zip(*found, strict=True)] or [[]] * 5
+    names = ("cold_starts", "cold_users", "cold_actions", "cold_types", "cold_counts")
+    return dict(zip(names, columns, strict=True))
+
+
+def _user_differences(
+    session: Session, tenant_id: UUID, cold: ColdStore | None
+) -> Iterator[Difference]:
     """Users whose audits are counted otherwise than their records."""
     waiting = [
         (from_ms(start_of(day)), user_id or "", action, resource_type, count)
@@ -187,9 +232,10 @@ def _user_differences(session: Session, tenant_id: UUID) -> Iterator[Difference]
     ]
     columns = [list(column) for column in zip(*waiting, strict=True)] or [[]] * 5
     names = ("days", "users", "actions", "types", "counts")
-    asked = {"tenant_id": tenant_id, **dict(zip(names, columns, strict=True))}
+    asked: dict[str, Any] = {"tenant_id": tenant_id, **dict(zip(names, columns, strict=True))}
     for grain in USER_GRAINS:
-        for start, *cell, ours, theirs in session.execute(_USERS, {**asked, "grain": grain.value}):
+        asked |= {"grain": grain.value, **_cold_users(session, tenant_id, cold, grain)}
+        for start, *cell, ours, theirs in session.execute(_USERS, asked):
             yield Difference(
                 tenant_id=tenant_id,
                 kind=Kind.AUDIT,

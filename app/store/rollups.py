@@ -18,6 +18,8 @@ from ..domain.packing import unpack
 from ..domain.records import ActionStatus, Kind
 from ..domain.summary import SLOWEST_ROWS_MAX
 from ..domain.tally import CellNames, Tally, TallyBuilder, joined
+from .archived import cold_log
+from .cold import ColdStore
 from .models import ActionLogRow, AuditLogRow, RollupCellRow
 from .paging import LogRow, within
 from .summaries import waiting_summaries
@@ -45,6 +47,9 @@ _DETAILED = """
 """
 
 
+Stretches = Sequence[tuple[int, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class FoldedUnits:
     """Units as they are folded, and of each, by its start, whether it is detailed."""
@@ -54,9 +59,16 @@ class FoldedUnits:
 
 
 class RollupReader:
-    """What the records of one tenant and kind add up to, in a session that is a snapshot."""
+    """What the records of one tenant and kind add up to, in a session that is a snapshot.
 
-    def __init__(self, session: Session, tenant_id: UUID, kind: Kind) -> None:
+    Args:
+        cold: where archived records are read, of which rollups alone do not tell enough.
+    """
+
+    def __init__(
+        self, session: Session, tenant_id: UUID, kind: Kind, cold: ColdStore | None = None
+    ) -> None:
+        self._cold = cold
         self._session = session
         self._tenant_id = tenant_id
         self._kind = kind
@@ -84,6 +96,8 @@ class RollupReader:
             self._add_rows(edges, low, high, coarsest)
             if slowest:
                 self._add_slowest(edges, low, high)
+        if self._cold is not None and parts.edges:
+            self._add_cold(edges, self._cold, parts.edges, coarsest)
         whole = self.units(parts.spans, histograms=histograms, slowest=slowest)
         waiting = self.waiting(histograms=histograms, slowest=slowest).where(parts.holds)
         return joined([whole.tally, waiting, edges.build()])
@@ -146,6 +160,21 @@ class RollupReader:
         for unit, *names, milliseconds, count, first, last in self._session.execute(groups):
             times = (to_ms(unit), to_ms(first), to_ms(last))
             builder.add_group(tuple(names), count, milliseconds, *times)
+
+    def _add_cold(
+        self, builder: TallyBuilder, store: ColdStore, edges: Stretches, grain: Grain
+    ) -> None:
+        """Add what archived records of some stretches of time add up to."""
+        reach = (edges[0][0], edges[-1][1])
+        everything = cold_log(self._session, store, self._tenant_id, self._kind, *reach)
+        for low, high in edges if everything.segments else ():
+            cold = everything.within(low, high)
+            for unit, *names, milliseconds, count, first, last in cold.groups(low, high, grain):
+                builder.add_group(tuple(names), count, milliseconds, unit, first, last)
+            for *names, milliseconds, id_ in (
+                cold.slowest(low, high) if self._kind is Kind.ACTION else ()
+            ):
+                builder.add_slow(low, self.names.number_of(tuple(names)), milliseconds, id_)
 
     def _add_slowest(self, builder: TallyBuilder, low: int, high: int) -> None:
         found = self._session.execute(_slowest(self._tenant_id, low, high))

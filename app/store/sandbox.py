@@ -9,7 +9,7 @@ from sqlalchemy import Select, delete, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from .models import SandboxItemRow
+from .adapter_models import SandboxItemRow
 
 _COLUMNS = (
     SandboxItemRow.id,

@@ -30,6 +30,10 @@ KEEPALIVE = {
 }
 QUERY_CANCELED = "57014"  # SQLSTATE query_canceled: statement_timeout ended it
 
+# Taken before a snapshot, so that the snapshot and the partitions agree until its end: archiving,
+# which drops one and says so in the register, waits for those who hold it.
+STAND = "LOCK TABLE ONLY action_logs, ONLY audit_logs IN ACCESS SHARE MODE"
+
 ENGINE_OPTIONS: dict[str, Any] = {
     "pool_size": 10,
     "max_overflow": 10,
@@ -102,6 +106,7 @@ class Database:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 if snapshot:
                     session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+                    session.execute(text(STAND))
                 if self._timeout_ms:
                     session.execute(
                         text("SELECT set_config('statement_timeout', :ms, true)"),

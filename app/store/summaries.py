@@ -10,10 +10,12 @@ import orjson
 from sqlalchemy import Select, select, text
 from sqlalchemy.orm import Session
 
-from ..domain.codec import COLUMNS, Head, escape, line_time
+from ..domain.codec import COLUMNS, HEAD_CELLS, Head, escape, line_time
 from ..domain.grains import from_ms
 from ..domain.records import Kind
 from ..domain.summary import summarize
+from .archived import cold_log
+from .cold import ColdStore
 from .models import ActionLogRow, AuditLogRow, LogBatchRow, RollupCursorRow
 from .paging import LogRow, within
 
@@ -32,7 +34,6 @@ _WAITING = text(
     ORDER BY seq LIMIT :limit
     """
 )
-_HEAD_CELLS = slice(3, 7)  # of a line's columns: what a head has past tenant, time and id
 _WRITTEN_NOW = {Kind.ACTION: "slowest", Kind.AUDIT: "users"}
 
 
@@ -101,9 +102,21 @@ def folded_heads(session: Session, tenant_id: UUID, kind: Kind, low: int, high: 
 
 
 def read_heads(
-    session: Session, tenant_id: UUID, kind: Kind, low: int, high: int
+    session: Session,
+    tenant_id: UUID,
+    kind: Kind,
+    low: int,
+    high: int,
+    cold: ColdStore | None = None,
 ) -> Iterator[Head]:
-    """The records of a stretch of time (ms) as the worker saw them, few at a time in memory."""
+    """The records of a stretch of time (ms) as the worker saw them, few at a time in memory.
+
+    Args:
+        cold: the archive; without it, only what is hot is read.
+    """
+    if cold is not None:
+        for values in cold_log(session, cold, tenant_id, kind, low, high).heads(low, high):
+            yield _head(tenant_id, kind, *values)
     row, statement = _select_heads(tenant_id, kind)
     bounded = within(statement, row, from_ms(low), from_ms(high))
     for values in session.execute(bounded.execution_options(yield_per=PAGE_ROWS)):
@@ -112,7 +125,7 @@ def read_heads(
 
 def _select_heads(tenant_id: UUID, kind: Kind) -> tuple[LogRow, Select[Any]]:
     row: LogRow = ActionLogRow if kind is Kind.ACTION else AuditLogRow
-    cells = [getattr(row, name) for name in COLUMNS[kind][_HEAD_CELLS]]
+    cells = [getattr(row, name) for name in COLUMNS[kind][HEAD_CELLS]]
     statement = select(row.created_at, row.id, *cells).where(row.tenant_id == tenant_id)
     return row, statement.order_by(row.created_at, row.id)
 

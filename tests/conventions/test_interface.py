@@ -28,7 +28,18 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_capture_does_not_load_what_only_queries_need() -> None:
     """A host application that records pays for recording alone, in memory and in time to start."""
     looked = "import sys; from app import Opsledger, log_action, ActionLogger, AuditService;"
-    looked += " print(*{'numpy', 'flask_smorest', 'alembic', 'apprise'} & sys.modules.keys())"
+    looked += " print(*{'numpy', 'flask_smorest', 'alembic', 'duckdb', 'apprise'}"
+    looked += " & sys.modules.keys())"
+    argv = [sys.executable, "-c", looked]
+    assert subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout.strip() == b""
+
+
+@pytest.mark.parametrize("process", ["app.factory", "tasks.maintenance"])
+def test_no_process_loads_what_reads_and_writes_the_archive_before_it_does(process: str) -> None:
+    """Of many web processes and workers few do, and it is 90 MB."""
+    looked = (
+        f"import sys, {process}; print(*{{'pyarrow', 'duckdb', 'apprise'}} & sys.modules.keys())"
+    )
     argv = [sys.executable, "-c", looked]
     assert subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout.strip() == b""
 

@@ -283,6 +283,7 @@ def test_the_logs_are_partitioned_by_time_under_the_designs_key(latest: Migrated
 def test_every_unique_key_starts_with_the_tenant(latest: Migrated) -> None:
     """So that the schema can be spread by tenant; what belongs to no tenant is excepted."""
     platform = {"tenants", "action_types", "shipments", "dead_letters", "task_runs"}
+    platform |= {"archived_partitions"}
     platform |= {"alembic_version"}
     keys = latest.ask(
         "SELECT indrelid::regclass::text, pg_get_indexdef(indexrelid, 1, true) FROM pg_index"
@@ -302,6 +303,8 @@ GRANTS = {
     "shipments": {"web": "SELECT", "maintenance": "DELETE SELECT", "worker": "INSERT SELECT"},
     "dead_letters": {"maintenance": "DELETE SELECT", "worker": "DELETE INSERT"},
     "late_records": {"maintenance": "SELECT", "worker": "INSERT"},
+    "archives": {"web": "SELECT", "maintenance": "DELETE INSERT SELECT"},
+    "archived_partitions": {"maintenance": "SELECT"},
     "action_rollups": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "audit_rollups": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "user_rollups": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
@@ -359,6 +362,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
     )
     assert [(name, roles) for name, _, roles in found] == [
         ("add_action_type", "opsledger_maintenance"),
+        ("drop_archived", "opsledger_maintenance"),
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
         ("find_api_key", "opsledger_web"),
         ("look_up_api_key", "opsledger_web"),

@@ -1,0 +1,227 @@
+"""Archiving: a week that has left the hot window becomes Parquet, verified, and then is dropped.
+
+Each step can be repeated and leaves either the rows or a verified segment of them: a day is
+exported to an object of its own name, read back, registered; and a partition goes only when the
+register has all its days as they are, which the database itself counts under its lock.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from uuid_utils.compat import uuid7
+
+from ..config import Settings
+from ..domain.archive import Segment, TenantDay
+from ..store.archives import (
+    HotDay,
+    HotPartition,
+    PartitionBusy,
+    copy_day,
+    drop_archived,
+    forget_day,
+    is_unfolded,
+    list_archivable,
+    list_hot_days,
+    register,
+    registered_keys,
+    sole_runner,
+    verified_days,
+)
+from ..store.objects import LocalObjects
+from ..store.session import Database
+from ..telemetry import ARCHIVE_RUNS, ARCHIVED, get_logger
+from .folding import fold_waiting
+
+log = get_logger(__name__)
+
+# Well below the hour after which a broker takes a task for lost and hands it out again.
+RUN_S_MAX = 1500.0
+ROUNDS_MAX = 5  # of a partition whose rows change while it is exported
+DROP_TRIES_MAX = 30
+DROP_PAUSE_S = 1.0  # while others have their turn at the log
+
+CHANGED = "its rows changed"
+
+Progress = Callable[[int], None]  # told how many more records are done
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run did.
+
+    Attributes:
+        dropped: the partitions that are cold now.
+        waiting: those that are old enough and still hot, and why.
+        rows: the records of the segments that were made.
+    """
+
+    dropped: list[str]
+    waiting: dict[str, str]
+    rows: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left for the next run."""
+        return not self.waiting
+
+
+class Archiver:
+    """Archives what is older than the hot window.
+
+    Args:
+        database: of the maintenance role.
+        hot_days: how long records stay in Postgres.
+        clock: tells the present time.
+        progress: is told of records that are done.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        objects: LocalObjects,
+        *,
+        hot_days: int,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        progress: Progress | None = None,
+    ) -> None:
+        self._database = database
+        self._objects = objects
+        self._hot_days = hot_days
+        self._clock = clock
+        self._progress = progress or (lambda _: None)
+
+    def plan(self) -> list[tuple[HotPartition, list[HotDay]]]:
+        """What a run would archive: partitions, and the tenants' days in each."""
+        with self._database.unrestricted_unsafe() as session:
+            return [
+                (partition, list_hot_days(session, partition))
+                for partition in list_archivable(session, self._edge())
+            ]
+
+    def run(self, *, run_s_max: float = RUN_S_MAX) -> Report | None:
+        """Archive every partition that is old enough; None if another runner is at it.
+
+        Safe to die in at any moment: the next run goes on.
+
+        Args:
+            run_s_max: after so many seconds no further day is begun.
+
+        Raises:
+            StoreUnavailable: Postgres cannot be reached.
+            ArchiveDamaged: an object is not what was written.
+            OSError: the archive's disk did not take an object.
+        """
+        deadline = time.monotonic() + run_s_max
+        with sole_runner(self._database) as alone:
+            if not alone:
+                return None
+            try:
+                report = self._run(deadline)
+            except Exception as error:
+                ARCHIVE_RUNS.labels("failed").inc()
+                log.exception("archive run failed, nothing was dropped for it", error=repr(error))
+                raise
+        ARCHIVE_RUNS.labels("done" if report.finished else "unfinished").inc()
+        for partition, reason in report.waiting.items():
+            log.warning("partition waits to be archived", partition=partition, reason=reason)
+        return report
+
+    def _run(self, deadline: float) -> Report:
+        for left in self._objects.scratch.iterdir():
+            left.unlink()
+        report = Report([], {})
+        with self._database.unrestricted_unsafe() as session:
+            partitions = list_archivable(session, self._edge())
+        for partition in partitions:
+            reason = self._archive(partition, report, deadline)
+            if reason is None:
+                report.dropped.append(partition.name)
+            else:
+                report.waiting[partition.name] = reason
+        return report
+
+    def _archive(self, partition: HotPartition, report: Report, deadline: float) -> str | None:
+        """Archive a partition and drop it; why it could not be dropped yet, if so."""
+        for _ in range(ROUNDS_MAX):
+            # Rollups are made of rows in part, so they have to be made before these go.
+            fold_waiting(self._database, batches=1, age_s=0)
+            with self._database.unrestricted_unsafe() as session:
+                days = list_hot_days(session, partition)
+                if is_unfolded(session, partition):
+                    return "not all its batches are folded"
+                known = verified_days(session, partition)
+            self._tidy(partition, known, {day.of for day in days})
+            for day in days:
+                if time.monotonic() > deadline:
+                    return "the time of this run is up"
+                if known.get(day.of) != day:
+                    self._archive_day(partition, day)
+                    report.rows += day.rows
+                self._progress(day.rows)
+            reason = self._drop(partition, sum(day.rows for day in days))
+            if reason is not CHANGED:
+                return reason
+        return "its rows keep changing"
+
+    def _archive_day(self, partition: HotPartition, day: HotDay) -> None:
+        """Export a tenant's day, read it back and register it."""
+        # Arrow takes 60 MB: of the many processes that know how to archive, only one does.
+        from ..store.segment_file import selected, verify, writing
+
+        segment_id = uuid7()
+        path = self._objects.scratch / f"{segment_id}.parquet"
+        with writing(path, day.of, day.rows) as writer:
+            with self._database.unrestricted_unsafe() as session:
+                copy_day(session, day.of, selected(day.of.kind), writer)
+            content = writer.close()
+        segment = Segment(id=segment_id, of=day.of, content=content)
+        self._objects.put(segment.key, path)
+        with self._objects.opened(segment.key) as found:
+            verify(found, day.of, content)
+        with self._database.unrestricted_unsafe() as session:
+            register(session, partition, day, segment)
+        self._sweep(day.of)
+
+    def _tidy(
+        self, partition: HotPartition, known: Iterable[TenantDay], hot: set[TenantDay]
+    ) -> None:
+        """Put in order what a run left behind that was cut short."""
+        for of in known:
+            if of not in hot:
+                with self._database.unrestricted_unsafe() as session:
+                    forget_day(session, partition, of)
+            self._sweep(of)
+
+    def _sweep(self, of: TenantDay) -> None:
+        """Remove the objects of a day that are not registered: tries that came to nothing."""
+        with self._database.unrestricted_unsafe() as session:
+            keys = registered_keys(session, of)
+        for key in self._objects.list(of.prefix):
+            if key not in keys:
+                self._objects.delete(key)
+
+    def _drop(self, partition: HotPartition, rows: int) -> str | None:
+        for _ in range(DROP_TRIES_MAX):
+            try:
+                with self._database.unrestricted_unsafe() as session:
+                    changed = drop_archived(session, partition)
+            except PartitionBusy:
+                time.sleep(DROP_PAUSE_S)
+                continue
+            if changed:
+                log.info("days changed since they were exported", days=len(changed))
+                return CHANGED
+            ARCHIVED.inc(rows)
+            log.info("partition archived", partition=partition.name, rows=rows)
+            return None
+        return "it is in use"
+
+    def _edge(self) -> datetime:
+        return self._clock() - timedelta(days=self._hot_days)
+
+
+def archive(database: Database, settings: Settings) -> None:
+    """Archive as the settings say; what is left over is left to the next run."""
+    Archiver(database, LocalObjects(settings.archive_dir), hot_days=settings.hot_days).run()
