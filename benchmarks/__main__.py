@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from . import (
+    alerts,
     backlog,
     capture,
     delay,
@@ -25,6 +26,7 @@ from . import (
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "alerts": alerts.run,
     "backlog": backlog.run,
     "capture": capture.run,
     "delay": delay.run,
