@@ -15,6 +15,7 @@ from . import (
     crm,
     docs,
     email,
+    forecasts,
     health,
     helpdesk,
     ingest,
@@ -79,7 +80,9 @@ def register_api(app: flask.Flask, service: Service) -> None:
     register_problem_handlers(app)
     metrics.measure_requests(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, ingest, alerts, alert_channels):
+    for module in (actions, audits, operations, stats, analytics, forecasts, ingest):
+        api.register_blueprint(module.blueprint, url_prefix=BASE)
+    for module in (alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
