@@ -27,7 +27,14 @@ class InvalidSetting(ValueError):
 def setting(
     name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
 ) -> Any:
-    """A field of the settings, with what its documentation is made of."""
+    """A field of a dataclass of settings.
+
+    Args:
+        name: of the environment variable.
+        unit: what its number counts, or what its text is.
+        reason: what it does and why its default is right, for docs/configuration.md.
+        parse: reads its text; raises ValueError that says what it must be.
+    """
     metadata = {"name": name, "unit": unit, "reason": reason, "parse": parse}
     return field(default=default, metadata=metadata)
 

@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from .domain.secret_values import masked
 
 LOGGER = "opsledger"
+SERVER_LOGGER = "gunicorn.error"  # quotes headers and request lines that it does not understand
 NAMES_MAX = 100  # values of a label that callers make up, of one process; the rest is OTHER
 OTHER = "other"
 
@@ -268,6 +269,11 @@ PROVIDER_ATTEMPTS = _counter(
     " provider is left alone for now).",
     *("provider", "outcome"),
 )
+SIGN_INS = _counter(
+    "opsledger_sign_ins_total",
+    "Attempts to sign in to the dashboard, by outcome: done, refused, limited.",
+    "outcome",
+)
 LIMITED = _counter("opsledger_limited_total", "Requests refused with 429, by quota.", "quota")
 REFUSED = _counter(
     "opsledger_refused_total",
@@ -306,8 +312,19 @@ def configure_logging(level: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(_mask_line)
+    logging.getLogger(SERVER_LOGGER).addFilter(_mask_line)  # it has handlers of its own
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(LOGGER).setLevel(level.upper())
+
+
+def _mask_line(record: logging.LogRecord) -> bool:
+    """Take secrets out of a library's line and its traceback; ours come without."""
+    if not record.name.startswith(f"{LOGGER}."):
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+    return True
 
 
 def _mask_secrets(
@@ -317,6 +334,8 @@ def _mask_secrets(
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = masked(value)
+        elif isinstance(value, BaseException):
+            event[name] = masked(repr(value))
     return event
 
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from .adapter_settings import AdapterSettings
 from .setting_types import boolean, secret, whole
 from .setting_types import setting as _setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchSettings:
+class WatchSettings(AdapterSettings):
     """What is shown of the service, and who is told."""
 
     metrics_token: str = _setting(

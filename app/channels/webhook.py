@@ -18,7 +18,7 @@ from .message import Message
 
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 500
-SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with
+SECRET_PREFIX = "whsec_"  # noqa: S105  # nosec B105 - what every secret begins with
 RETRIED = frozenset({408, 409, 425, 429})  # of 4xx: later it may be another answer
 URL_CHARS_MAX = 2000
 

@@ -135,7 +135,7 @@ class Scan:
         """
         wanted = self._wanted
         return (
-            f"SELECT {wanted.shown} FROM (SELECT * FROM {self._log} AS l"  # noqa: S608
+            f"SELECT {wanted.shown} FROM (SELECT * FROM {self._log} AS l"  # noqa: S608  # nosec B608
             f" WHERE {self._bounds} AND {condition} {ORDER}"
             f" OFFSET {passed} LIMIT {'ALL' if rows is None else rows}) AS l"
             f" WHERE {' AND '.join(wanted.conditions)} {ORDER}"
@@ -159,7 +159,7 @@ class Scan:
             if len(rows) == page.limit:
                 break
             if skip:
-                passed = f"SELECT count(*) FROM ({step} LIMIT {skip}) AS passed"  # noqa: S608
+                passed = f"SELECT count(*) FROM ({step} LIMIT {skip}) AS passed"  # noqa: S608  # nosec B608
                 skip = 0 if found else skip - self._execute(passed)[0][0]
         return rows
 
@@ -207,7 +207,7 @@ class Scan:
     def _stretch(self, start: datetime, end: datetime | None) -> str:
         """What matches from one time until another."""
         statement = (
-            f"SELECT {self._wanted.shown} FROM {self._log} AS l"  # noqa: S608
+            f"SELECT {self._wanted.shown} FROM {self._log} AS l"  # noqa: S608  # nosec B608
             f" WHERE {self._matching} AND l.created_at >= {self._moment(start)}"
         )
         return statement if end is None else f"{statement} AND l.created_at < {self._moment(end)}"
@@ -253,7 +253,7 @@ class Scan:
         self._values["lasts"] = [window.last for window in windows]
         # The outermost bounds are there for the planner, to leave out partitions.
         return (
-            "SELECT each.* FROM unnest(%(firsts)s::timestamptz[], %(lasts)s::timestamptz[])"  # noqa: S608
+            "SELECT each.* FROM unnest(%(firsts)s::timestamptz[], %(lasts)s::timestamptz[])"  # noqa: S608  # nosec B608
             f" AS w (first, last) CROSS JOIN LATERAL ({self._stretch(windows[-1].first, None)}"
             f" AND l.created_at <= {self._moment(windows[0].last)}"
             f" AND l.created_at >= w.first AND l.created_at <= w.last {ORDER}"
