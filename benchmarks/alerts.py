@@ -19,7 +19,7 @@ from app.store.session import Database
 from app.store.tenants import add_tenant
 from tests.support.world import record_id
 
-from .support import median, percentile, servers
+from .support import median, servers
 
 PROVIDERS = ("hubspot", "gmail", "zendesk", "google", "pinecone")
 MORE_RULES = 6  # beside the four default ones
@@ -36,7 +36,7 @@ def run(smoke: bool) -> dict[str, float]:
         now = datetime.now(UTC)
         for tenant_id in ids:
             _put(persister, [_record(tenant_id, now - timedelta(minutes=m)) for m in _HOUR])
-        first = _evaluate(maintenance)
+        first, _ = _evaluate(maintenance)
         hour = _rounds(maintenance, persister, ids, rounds)
         for tenant_id in ids:
             for day in range(1, 4):
@@ -49,10 +49,12 @@ def run(smoke: bool) -> dict[str, float]:
     return {
         "alerts.rules": tenants * (4 + MORE_RULES),
         "alerts.first_s": first,
-        "alerts.evaluation_s": median(hour),
-        "alerts.evaluation_max_s": percentile(hour, 1.0),
-        "alerts.evaluation_4x_log_s": median(larger),
-        "alerts.ratio_4x_log": median(larger) / median(hour),
+        "alerts.evaluation_s": median([wall for wall, _ in hour]),
+        "alerts.evaluation_max_s": max(wall for wall, _ in hour),
+        "alerts.evaluation_cpu_s": median([cpu for _, cpu in hour]),
+        "alerts.evaluation_4x_log_s": median([wall for wall, _ in larger]),
+        "alerts.cpu_ratio_4x_log": median([cpu for _, cpu in larger])
+        / median([cpu for _, cpu in hour]),
     }
 
 
@@ -96,7 +98,9 @@ def _put(persister: Persister, records: list[ActionRecord]) -> None:
     persister.persist(uuid4(), b"\n".join(map(encode, records)))
 
 
-def _rounds(database: Database, persister: Persister, ids: list[UUID], rounds: int) -> list[float]:
+def _rounds(
+    database: Database, persister: Persister, ids: list[UUID], rounds: int
+) -> list[tuple[float, float]]:
     """The seconds of evaluations, before each of which every tenant has new records."""
     times = []
     for _ in range(rounds):
@@ -107,7 +111,8 @@ def _rounds(database: Database, persister: Persister, ids: list[UUID], rounds: i
     return times
 
 
-def _evaluate(database: Database) -> float:
-    started = time.perf_counter()
+def _evaluate(database: Database) -> tuple[float, float]:
+    """Seconds of one evaluation, and of them those of our own processor time."""
+    started, worked = time.perf_counter(), time.process_time()
     evaluate_alerts(database, now=datetime.now(UTC))
-    return time.perf_counter() - started
+    return time.perf_counter() - started, time.process_time() - worked

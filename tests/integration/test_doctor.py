@@ -226,25 +226,33 @@ def test_a_broker_that_forgets_or_evicts_is_named(
     client.close()
 
 
-def test_a_spool_that_cannot_be_written_ages_fills_or_is_damaged_is_named(world: World) -> None:
+def without_broker(settings: Settings) -> Settings:
+    """Settings by which nothing leaves the spool."""
+    return replace(settings, redis_url=f"redis://127.0.0.1:{free_port()}/0")
+
+
+def test_a_spool_that_cannot_be_written_ages_fills_or_is_damaged_is_named(
+    settings: Settings, maintenance: Database
+) -> None:
     """Faults 16 to 19."""
-    folder = world.opsledger.settings.spool_dir
-    world.log(world.settle().tenant_id)
-    (file,) = folder.glob("*.seg")
-    hour_ago = time.time() - 3600
-    os.utime(file, (hour_ago, hour_ago))
-    says, cure = report(world)["spool"]
-    assert says.startswith("AGEING: ")
-    assert "flask spool ship" in cure
-    (folder / f"{file.stem}.damaged").write_bytes(b"x" * 10)
-    assert report(world)["spool files"] == (
-        "1 files DAMAGED, 10 bytes set aside",
-        "run flask spool verify, and look at the disk",
-    )
-    shutil.rmtree(folder)
-    says, cure = report(world)["spool"]
-    assert says == "CANNOT BE WRITTEN"
-    assert "OPSLEDGER_DATA_DIR" in cure
+    with opened(without_broker(settings), maintenance) as world:
+        folder = world.opsledger.settings.spool_dir
+        world.log(world.settle().tenant_id)
+        (file,) = folder.glob("*.seg")
+        hour_ago = time.time() - 3600
+        os.utime(file, (hour_ago, hour_ago))
+        says, cure = report(world)["spool"]
+        assert says.startswith("AGEING: ")
+        assert "flask spool ship" in cure
+        (folder / f"{file.stem}.damaged").write_bytes(b"x" * 10)
+        assert report(world)["spool files"] == (
+            "1 files DAMAGED, 10 bytes set aside",
+            "run flask spool verify, and look at the disk",
+        )
+        shutil.rmtree(folder)
+        says, cure = report(world)["spool"]
+        assert says == "CANNOT BE WRITTEN"
+        assert "OPSLEDGER_DATA_DIR" in cure
 
 
 def test_a_spool_that_is_nearly_full_and_a_disk_that_is_are_named(
@@ -252,7 +260,7 @@ def test_a_spool_that_is_nearly_full_and_a_disk_that_is_are_named(
 ) -> None:
     """Faults 20 and 21; the disk's bound is set above what any disk has."""
     monkeypatch.setattr(checkup, "DISK_BYTES_MIN", 1 << 62)
-    with opened(replace(settings, spool_bytes_max=180), maintenance) as world:
+    with opened(replace(without_broker(settings), spool_bytes_max=180), maintenance) as world:
         world.log(world.settle().tenant_id)
         found = report(world)
     assert found["spool"][0].startswith("NEARLY FULL")
