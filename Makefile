@@ -36,9 +36,10 @@ bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)
 chaos: $(VENV)/.installed-dev ## kill, freeze and cut under load, then count (ARGS="--seed 7")
 	@exec $(PY) -m benchmarks.chaos $(ARGS)
 
-fuzz: $(VENV)/.installed-dev ## 10,000 hostile payloads in and back (HOSTILE_PAYLOADS=10000 HOSTILE_SEED=7)
+fuzz: $(VENV)/.installed-dev ## hostile payloads and made-up requests by the thousand (HOSTILE_PAYLOADS=10000 HOSTILE_SEED=7)
 	@HOSTILE_PAYLOADS=$(or $(HOSTILE_PAYLOADS),10000) HOSTILE_SEED=$(or $(HOSTILE_SEED),7) \
-	    exec $(PY) -m pytest tests/integration/test_hostile.py -s $(ARGS)
+	    $(PY) -m pytest tests/integration/test_hostile.py -s $(ARGS)
+	@exec $(PY) -m tests.fuzzing
 
 flask: $(VENV)/.installed-run ## a command against the running stack (ARGS="tenants list")
 	@if test -r "$(DATA_DIR)/env"; then set -a; . "$(abspath $(DATA_DIR))/env"; set +a; \

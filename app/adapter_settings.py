@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .setting_types import networks, seconds, whole
+from .setting_types import seconds, whole
 from .setting_types import setting as _setting
 
 
@@ -66,14 +66,6 @@ class AdapterSettings:
         "s",
         "How long a failing provider is left alone before one call tries it again.",
         seconds,
-    )
-    provider_networks: str = _setting(
-        "OPSLEDGER_PROVIDER_NETWORKS",
-        "",
-        "networks",
-        "Networks, as 10.1.0.0/16, in which providers may be although they are not public, also by"
-        " plain HTTP. Empty: none, so that an account cannot make us call our own hosts.",
-        networks,
     )
     sandbox_faults: str = _setting(
         "OPSLEDGER_SANDBOX_FAULTS",

@@ -188,15 +188,15 @@ class Door:
     Args:
         authenticator: knows the keys.
         address: tells the address of the current request's caller.
-        refused: takes note of a key that was refused: why, whose it is if it is known, and the
-            caller's address.
+        refused: takes note of a key that was refused: why, whose it is if it is known, the
+            caller's address, and the scope or quota that was asked for.
         judge: counts a request of a principal, which writes or only reads, and says what its
             quotas leave.
     """
 
     authenticator: Authenticator
     address: Callable[[], str | None]
-    refused: Callable[[str, Principal | None, str | None], None]
+    refused: Callable[[str, Principal | None, str | None, str], None]
     judge: Callable[[Principal, bool], Sequence[Verdict]]
 
 
@@ -237,13 +237,23 @@ def authorize(scope: Scope, *, counted: bool = True) -> Principal:
     door: Door = flask.current_app.extensions[DOOR]
     principal = _admitted(door)
     if counted:
-        _keep_quotas(door.judge(principal, flask.request.method not in READING_METHODS))
+        _keep_quotas(door, principal)
     if not principal.tenant_active:
+        door.refused("inactive", principal, door.address(), "")
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
-    if scope not in principal.scopes:
-        raise Forbidden(f"This API key lacks the scope {scope}")
     setattr(flask.g, PRINCIPAL, principal)
+    if scope not in principal.scopes:
+        raise lacking(scope, f"This API key lacks the scope {scope}")
+    if scope is Scope.ADMIN and not principal.of_operator:
+        raise lacking(scope, "Only keys of the operator tenant administer")
     return principal
+
+
+def lacking(scope: Scope, detail: str) -> Forbidden:
+    """The error of a request whose key lacks a scope; that it was refused is on record."""
+    door: Door = flask.current_app.extensions[DOOR]
+    door.refused("scope", current_principal(), door.address(), scope)
+    return Forbidden(detail)
 
 
 def _admitted(door: Door) -> Principal:
@@ -251,10 +261,10 @@ def _admitted(door: Door) -> Principal:
     try:
         principal = _identified(door.authenticator)
     except KeyRefused as refusal:
-        door.refused(refusal.reason, refusal.principal, address)
+        door.refused(refusal.reason, refusal.principal, address, "")
         raise
     if not principal.usable_from(address):
-        door.refused("network", principal, address)
+        door.refused("network", principal, address, "")
         raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
     return principal
 
@@ -270,11 +280,13 @@ def _identified(authenticator: Authenticator) -> Principal:
     return authenticator.principal(secret)
 
 
-def _keep_quotas(verdicts: Sequence[Verdict]) -> None:
+def _keep_quotas(door: Door, principal: Principal) -> None:
+    verdicts = door.judge(principal, flask.request.method not in READING_METHODS)
     setattr(flask.g, VERDICTS, verdicts)
     for verdict in verdicts:
         if not verdict.allowed:
             quota = verdict.quota
+            door.refused("quota", principal, door.address(), quota.name)
             raise TooManyRequests(
                 f"More than {quota.limit} requests in {WINDOW_S} s ({quota.name});"
                 f" go on in {verdict.retry_after_s} s",

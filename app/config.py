@@ -15,7 +15,9 @@ from .setting_types import (
     InvalidSetting,
     boolean,
     level,
+    networks,
     one_of,
+    origins,
     read_broker_url,
     seconds,
     seconds_or_none,
@@ -260,6 +262,14 @@ class Settings(WatchSettings):
         "Longest statement of the query API; a longer one is ended and answered with 503.",
         seconds,
     )
+    rollup_cache_bytes: int = _setting(
+        "OPSLEDGER_ROLLUP_CACHE_BYTES",
+        128 * MIB,
+        "bytes",
+        "What a web process remembers of rollups, for all tenants; of one with millions of records"
+        " some 10 MB. 0: nothing, and filtered lists and statistics take some times as long.",
+        whole(0),
+    )
     search_budget_s: float = _setting(
         "OPSLEDGER_SEARCH_BUDGET_S",
         1.0,
@@ -291,6 +301,21 @@ class Settings(WatchSettings):
         "proxies",
         "How many proxies in front may be believed about X-Forwarded-For, -Proto and -Host.",
         whole(0),
+    )
+    cors_origins: tuple[str, ...] = _setting(
+        "OPSLEDGER_CORS_ORIGINS",
+        (),
+        "origins",
+        "Pages that may use the API with a key of theirs: https://a.example,… Empty: none.",
+        origins,
+    )
+    private_destinations: tuple[str, ...] = _setting(
+        "OPSLEDGER_PRIVATE_DESTINATIONS",
+        (),
+        "networks",
+        "Networks, as 10.1.0.0/16, that tenants may make us call (providers, for one) although they"
+        " are not public, also by plain HTTP. Empty: none, so that our own hosts are out of reach.",
+        networks,
     )
     key_cache_s: float = _setting(
         "OPSLEDGER_KEY_CACHE_S",

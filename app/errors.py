@@ -81,6 +81,10 @@ class Conflict(OpsledgerError):
     """This contradicts what is there already."""
 
 
+class NotManagedHere(OpsledgerError):
+    """This process may not manage tenants and keys: it has no MAINTENANCE_DATABASE_URL."""
+
+
 class StoreUnavailable(OpsledgerError):
     """The database cannot be reached at the moment; nothing was lost, try again."""
 

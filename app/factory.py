@@ -1,5 +1,6 @@
 """create_app(): the service's wiring, in reading order."""
 
+from typing import Any
 from uuid import UUID
 
 import flask
@@ -7,7 +8,9 @@ from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from .administration import Administration
 from .api import register_api
+from .api.readings import Readings
 from .api.refusals import Refusals
 from .api.service import Service
 from .auth import DOOR, Authenticator, Door, current_principal
@@ -48,17 +51,29 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     reads = ReadDatabase(database, _connect_replica(settings))
     providers = app.extensions[EXTENSION] = Providers(database, settings)
     cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=settings.query_timeout_s)
-    service = Service(settings, database, reads, cold, providers)
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
     opsledger = Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id)
     opsledger.init_app(app, database)
+
+    def address() -> str | None:
+        return client_ip(settings.trusted_proxies)
+
+    service = Service(
+        settings,
+        database,
+        reads,
+        cold,
+        providers,
+        _administration(settings, opsledger),
+        Readings(AuditService(opsledger.recorder), address),
+    )
     limiter = _open_limiter(settings)
     refusals = Refusals(AuditService(opsledger.recorder))
     app.extensions[DOOR] = Door(
         authenticator,
-        address=lambda: client_ip(settings.trusted_proxies),
+        address=address,
         refused=refusals.note,
         judge=lambda principal, writes: limiter.judge(principal, writes=writes),
     )
@@ -80,7 +95,11 @@ def _connect(app: flask.Flask, settings: Settings) -> Database:
             roles=settings.roles_without_url,
         )
     with app.app_context():
-        return Database(bound.engine, statement_timeout_s=settings.query_timeout_s)
+        return Database(
+            bound.engine,
+            statement_timeout_s=settings.query_timeout_s,
+            rollup_cache_bytes=settings.rollup_cache_bytes,
+        )
 
 
 def _open_limiter(settings: Settings) -> Limiter:
@@ -104,7 +123,31 @@ def _connect_replica(settings: Settings) -> Database | None:
         settings.read_database_url,
         statement_timeout_s=settings.query_timeout_s,
         connect_timeout_s=REPLICA_CONNECT_TIMEOUT_S,
+        rollup_cache_bytes=settings.rollup_cache_bytes,
     )
+
+
+def _administration(settings: Settings, opsledger: Opsledger) -> Administration:
+    """For the admin endpoints; its pool connects at the first call of one."""
+    database = Database.connect(
+        settings.url_of("maintenance"), statement_timeout_s=settings.query_timeout_s
+    )
+    audits = AuditService(opsledger.recorder)
+
+    def put_on_record(
+        tenant_id: UUID, action: str, resource_type: str, resource_id: str, **changes: Any
+    ) -> None:
+        audits.log_change(
+            tenant_id=tenant_id,
+            action=action,
+            resource_type=resource_type,
+            resource_id=resource_id,
+            user_id=_user_id(),
+            metadata={"outcome": "success"},  # what failed changed nothing, and is its status
+            **changes,
+        )
+
+    return Administration(database, put_on_record, settings.environment)
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

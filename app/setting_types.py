@@ -92,15 +92,6 @@ def secret(text: str) -> str:
     return text
 
 
-def networks(text: str) -> str:
-    """Networks of IP addresses, parted by commas."""
-    try:
-        found = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
-    except ValueError as error:
-        raise ValueError("networks such as 10.1.0.0/16 or ::1/128, parted by commas") from error
-    return ",".join(map(str, found))
-
-
 def seconds(text: str) -> float:
     """A time above 0, in seconds."""
     try:
@@ -121,6 +112,25 @@ def seconds_or_none(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError("a number of seconds, 0 for not at all")
     return number
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Networks parted by commas, as 10.1.0.0/16; an address alone is one."""
+    try:
+        return tuple(str(ip_network(one.strip())) for one in text.split(",") if one.strip())
+    except ValueError as error:
+        raise ValueError(f"networks such as 10.1.0.0/16, parted by commas: {error}") from error
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Origins parted by commas, as browsers write them: https://app.example.com."""
+    given = tuple(one.strip() for one in text.split(",") if one.strip())
+    for one in given:
+        scheme, host = _split(one)
+        written = f"{scheme}://{urlsplit(one).netloc}".lower()
+        if scheme not in ("http", "https") or not host or written != one or "@" in one:
+            raise ValueError("origins such as https://app.example.com, parted by commas")
+    return given
 
 
 def read_broker_url(*schemes: str) -> Callable[[str], str]:

@@ -277,7 +277,8 @@ SIGN_INS = _counter(
 LIMITED = _counter("opsledger_limited_total", "Requests refused with 429, by quota.", "quota")
 REFUSED = _counter(
     "opsledger_refused_total",
-    "API keys refused, by reason: unknown, expired, revoked, network.",
+    "Requests of keys refused, by reason: unknown, expired, revoked, network, inactive, scope,"
+    " quota.",
     "reason",
 )
 READ_FALLBACKS = _counter(

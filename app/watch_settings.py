@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .adapter_settings import AdapterSettings
-from .setting_types import boolean, secret, whole
+from .setting_types import secret, whole
 from .setting_types import setting as _setting
 
 
@@ -34,14 +34,6 @@ class WatchSettings(AdapterSettings):
         "Where a worker shows the figures of its host, for hosts without a web process; of others"
         " the web process does. 0: nowhere.",
         whole(0, 65535),
-    )
-    alert_private_targets: bool = _setting(
-        "OPSLEDGER_ALERT_PRIVATE_TARGETS",
-        False,
-        "0 or 1",
-        "Lets channels lead to private addresses, and webhooks to http:// URLs. Tenants choose"
-        " channels, so only where all of them are trusted with this network.",
-        boolean,
     )
     smtp_url: str = _setting(
         "OPSLEDGER_SMTP_URL",

@@ -7,6 +7,7 @@ from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import (
     actions,
+    admin,
     alert_channels,
     alerts,
     analytics,
@@ -25,7 +26,7 @@ from . import (
     stats,
 )
 from .adapter import name_operation
-from .hardening import harden
+from .hardening import harden, share
 from .identifiers import RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
@@ -61,6 +62,7 @@ class ProblemApi(Api):  # type: ignore[misc]
     """flask-smorest's Api with our errors in its document, and without its error handler."""
 
     ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None  # each route declares its own, by status
 
     def _register_error_handlers(self) -> None:
         """Ours are registered for the whole app."""
@@ -80,9 +82,8 @@ def register_api(app: flask.Flask, service: Service) -> None:
     register_problem_handlers(app)
     metrics.measure_requests(app)
     api = ProblemApi(app)
-    for module in (actions, audits, operations, stats, analytics, forecasts, ingest):
-        api.register_blueprint(module.blueprint, url_prefix=BASE)
-    for module in (alerts, alert_channels):
+    queries = (actions, audits, operations, stats, analytics, forecasts)
+    for module in (*queries, ingest, admin, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
@@ -97,4 +98,6 @@ def register_api(app: flask.Flask, service: Service) -> None:
         response.headers[REQUEST_ID_HEADER] = request_id()
         response.headers.update(quota_headers())
         harden(response)
+        if flask.request.path.startswith(f"{BASE}/"):  # also where no route is
+            share(response, service.settings.cors_origins)
         return response

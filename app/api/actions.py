@@ -11,9 +11,11 @@ from ..domain.filters import ActionFilter
 from ..domain.logs import ActionLog, ActionLogSummary
 from ..errors import NotFound
 from ..store.action_logs import ActionLogRepository
+from .declared import path_uuid_parameter
 from .identifiers import path_uuid
 from .listing import LIST_HEADERS, Answer, answer, find, paths_of
 from .parsing import Blueprint
+from .readings import LEAVES
 from .rendering import respond_list
 from .schemas import (
     ActionLogSchema,
@@ -31,6 +33,7 @@ blueprint = Blueprint("action logs", __name__, description="Provider operations 
 @blueprint.route("/logs/actions")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(ActionQuery, location="query")
+@blueprint.alt_response(410, response="GONE")
 @blueprint.response(200, ActionLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
     """List action logs, newest first, or tail them in commit order.
@@ -51,8 +54,8 @@ def list_actions(query: dict[str, Any]) -> Answer[ActionLogSummary]:
     return answer(ActionLogRepository, query, filters, "actions")
 
 
-@blueprint.route("/logs/actions/<action_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@blueprint.route("/logs/actions/<action_id>", parameters=[path_uuid_parameter("action_id")])
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(ArchiveQuery, location="query")
 @blueprint.response(200, ActionLogSchema)
 def get_action(query: dict[str, Any], action_id: str) -> ActionLog:

@@ -190,7 +190,7 @@ def delete_rule(rule_id: str) -> None:
     put_on_record("delete", "alert_rule", rule.id, before=_plain(rule))
 
 
-@blueprint.route("/alerts/rules/try", methods=["POST"])
+@blueprint.route("/alerts/try/rule", methods=["POST"])
 @requires(Scope.ALERTS_WRITE, leaves="one audit log")
 @blueprint.no_query()
 @blueprint.arguments(RuleTrial)

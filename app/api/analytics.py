@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import flask
+
 from ..auth import READING, requires
 from ..domain.access import Scope
-from ..domain.analytics import ProviderLatency, SeriesPoint, SlowAction, TypeCount, UserActivity
+from ..domain.analytics import ProviderLatency, SlowAction, TypeCount, UserActivity
 from ..domain.filters import ActionFilter
 from ..domain.grains import Grain, count_units, to_ms
 from ..domain.logs import ActionLogSummary
@@ -16,6 +18,7 @@ from ..store.action_logs import ActionLogRepository
 from ..store.analytics import ActionAnalytics, AuditAnalytics
 from .listing import LIST_HEADERS, Answer, answer
 from .parsing import Blueprint
+from .rendering import respond_series
 from .schemas import (
     ActionLogSummarySchema,
     FailuresQuery,
@@ -107,7 +110,7 @@ def count_user_activity(query: dict[str, Any]) -> list[UserActivity]:
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(SeriesQuery, location="query")
 @blueprint.response(200, SeriesPointSchema(many=True))
-def get_timeseries(query: dict[str, Any]) -> list[SeriesPoint]:
+def get_timeseries(query: dict[str, Any]) -> flask.Response:
     """Get what actions add up to by minute, hour or day, oldest first, units without any too."""
     grain = Grain(query["bucket"])
     until = query.get("until") or datetime.now(UTC)
@@ -119,9 +122,9 @@ def get_timeseries(query: dict[str, Any]) -> list[SeriesPoint]:
         raise InvalidInput(FieldError("since", rule))
     wanted = [query.get(name, ()) for name in ("action_type", "provider_name", "status")]
     with reading(snapshot=True) as (session, tenant_id):
-        return ActionAnalytics(session, tenant_id, current_service().cold).series(
-            grain, since, until, wanted
-        )
+        analytics = ActionAnalytics(session, tenant_id, current_service().cold)
+        points = analytics.series(grain, since, until, wanted)
+    return respond_series(points)
 
 
 def _ago(length: timedelta, until: datetime | None) -> datetime:

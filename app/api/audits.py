@@ -2,16 +2,18 @@
 
 from typing import Any
 
-from ..auth import READING, requires
+from ..auth import requires
 from ..domain.access import Scope
 from ..domain.filters import AuditFilter
 from ..domain.logs import AuditLog, AuditLogSummary
 from ..domain.records import NAME_CHARS_MAX
 from ..errors import NotFound
 from ..store.audit_logs import AuditLogRepository
+from .declared import path_uuid_parameter
 from .identifiers import path_text, path_uuid
 from .listing import LIST_HEADERS, Answer, answer, find, paths_of
 from .parsing import Blueprint
+from .readings import LEAVES
 from .schemas import ArchiveQuery, AuditLogSchema, AuditLogSummarySchema, AuditQuery, TrailQuery
 from .withholding import shown
 
@@ -19,8 +21,9 @@ blueprint = Blueprint("audit logs", __name__, description="System changes on rec
 
 
 @blueprint.route("/logs/audits")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(AuditQuery, location="query")
+@blueprint.alt_response(410, response="GONE")
 @blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
     """List audit logs, newest first, or tail them in commit order. The Link header leads on."""
@@ -28,8 +31,8 @@ def list_audits(query: dict[str, Any]) -> Answer[AuditLogSummary]:
     return _page(query, AuditFilter(**chosen, paths=paths_of(query)))
 
 
-@blueprint.route("/logs/audits/<audit_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@blueprint.route("/logs/audits/<audit_id>", parameters=[path_uuid_parameter("audit_id")])
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(ArchiveQuery, location="query")
 @blueprint.response(200, AuditLogSchema)
 def get_audit(query: dict[str, Any], audit_id: str) -> AuditLog:
@@ -42,7 +45,7 @@ def get_audit(query: dict[str, Any], audit_id: str) -> AuditLog:
 
 
 @blueprint.route("/logs/audits/resource/<resource_type>/<rest:resource_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(TrailQuery, location="query")
 @blueprint.response(200, AuditLogSummarySchema(many=True), headers=LIST_HEADERS)
 def list_resource_trail(

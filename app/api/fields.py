@@ -8,7 +8,7 @@ from typing import Any
 import flask
 import marshmallow as ma
 
-from ..domain.identity import format_time
+from ..domain.identity import format_time, read_uuid
 from ..domain.paths import PATHS_MAX, PathFilter
 from ..domain.records import ActionStatus
 
@@ -78,6 +78,29 @@ def text(low: int, high: int, **kwargs: Any) -> ma.fields.String:
     """A string of `low` to `high` characters."""
     rule = f"Must have {low} to {high} characters."
     return ma.fields.String(validate=ma.validate.Length(low, high, error=rule), **kwargs)
+
+
+class Uuid(ma.fields.UUID):
+    """A UUID as it is written; marshmallow's own also takes braces, urn: and no hyphens."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> Any:
+        found = read_uuid(value)
+        if found is None:
+            raise self.make_error("invalid_uuid")
+        return found
+
+
+class Flag(ma.fields.Boolean):
+    """True or false, and nothing that Python takes for one, as 0 or "yes"."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **_: Any
+    ) -> Any:
+        if not isinstance(value, bool):
+            raise self.make_error("invalid", input=value)
+        return value
 
 
 class Status(ma.fields.String):

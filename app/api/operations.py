@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ..auth import READING, requires
+from ..auth import requires
 from ..domain.access import Scope
 from ..domain.archive import Segment
 from ..domain.filters import open_cursor, seal_cursor
@@ -20,6 +20,7 @@ from .identifiers import path_text
 from .listing import ARCHIVED, ARCHIVED_UNTIL, LIST_HEADERS
 from .paging import next_link
 from .parsing import Blueprint
+from .readings import LEAVES
 from .schemas import ActionLogSchema, AuditLogSchema, OperationQuery, OperationRecordSchema
 from .service import current_service, current_tenant, reading
 from .withholding import all_shown
@@ -35,7 +36,7 @@ Operation = tuple[list[dict[str, Any]], int, dict[str, str]]
 
 
 @blueprint.route("/logs/operations/<rest:operation_id>")
-@requires(Scope.LOGS_READ, leaves_nothing=READING)
+@requires(Scope.LOGS_READ, leaves=LEAVES)
 @blueprint.arguments(OperationQuery, location="query")
 @blueprint.response(200, OperationRecordSchema(many=True), headers=OPERATION_HEADERS)
 def list_operation(query: dict[str, Any], operation_id: str) -> Operation:
@@ -51,7 +52,7 @@ def list_operation(query: dict[str, Any], operation_id: str) -> Operation:
     if not records and after is None:
         raise NotFound(f"There is no record of an operation {wanted}")
     records.sort(key=lambda record: record.id)  # stable: actions stay before audits
-    page = [_dumped(record) for record in all_shown(records[:limit])]
+    page = [_dumped(record) for record in all_shown(records[:limit], operation_id=wanted)]
     if len(records) <= limit:
         return page, 200, headers
     last = records[limit - 1]

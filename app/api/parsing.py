@@ -18,6 +18,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from ..domain.cleaning import DEPTH_MAX
 from ..domain.paths import read_path
 from ..errors import FieldError, InvalidInput
+from .declared import declare_problems
 from .fields import Paths
 
 UNKNOWN = "Unknown field."  # marshmallow's own words, which do not say what is known
@@ -92,8 +93,14 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     ARGUMENTS_PARSER = StrictParser()
 
     def route(self, rule: str, **options: Any) -> Callable[[View], View]:
-        """Decorator: serve a view at a rule, and document it."""
-        return cast("Callable[[View], View]", super().route(rule, **options))
+        """Decorator: serve a view at a rule, and document it with the problems it can answer."""
+        serve = cast("Callable[[View], View]", super().route(rule, **options))
+
+        def decorate(view: View) -> View:
+            declare_problems(view, rule, frozenset(options.get("methods", ("GET",))))
+            return serve(view)
+
+        return decorate
 
     def arguments(self, schema: Any, **options: Any) -> Callable[[View], View]:
         """Decorator: parse the query or the body by a schema, as the view's first argument."""
@@ -106,6 +113,10 @@ class Blueprint(SmorestBlueprint):  # type: ignore[misc]
     def no_query(self) -> Callable[[View], View]:
         """Decorator: refuse any query parameter, as a view with arguments refuses unknown ones."""
         return self.arguments(NoParameters, location="query", as_kwargs=True)
+
+    def alt_response(self, status: int, **words: Any) -> Callable[[View], View]:
+        """Decorator: document a further answer."""
+        return cast("Callable[[View], View]", super().alt_response(status, **words))
 
     def response(self, status: int, schema: Any = None, **options: Any) -> Callable[[View], View]:
         """Decorator: serialize what the view returns by a schema."""

@@ -27,6 +27,7 @@ STATUS_BY_ERROR: tuple[tuple[type[errors.OpsledgerError], int, str], ...] = (
     (errors.StoreUnavailable, 503, "store-unavailable"),
     (errors.ArchiveUnavailable, 503, "archive-unavailable"),
     (errors.NotKept, 503, "not-kept"),
+    (errors.NotManagedHere, 503, "not-managed-here"),
 )
 
 log = get_logger(__name__)

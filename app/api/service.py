@@ -9,6 +9,7 @@ from uuid import UUID
 import flask
 from cachetools import TTLCache, cached
 
+from ..administration import Administration
 from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
@@ -18,6 +19,7 @@ from ..store.action_types import list_action_types
 from ..store.cold import ColdStore
 from ..store.replica import ReadDatabase
 from ..store.session import Database
+from .readings import Readings
 
 SERVICE = "opsledger-service"  # the key in Flask's app.extensions
 ACTION_TYPES_SECONDS = 5.0
@@ -33,6 +35,8 @@ class Service:
         reads: ReadDatabase,
         cold: ColdStore,
         providers: Providers,
+        administration: Administration,
+        readings: Readings,
     ) -> None:
         self.settings = settings
         self.database = database
@@ -40,6 +44,8 @@ class Service:
         self.cold = cold
         self.providers = providers
         self.figures = Figures(settings, database)
+        self.administration = administration
+        self.readings = readings
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)
 

@@ -9,14 +9,18 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import ChannelError
-from .guard import judged_address
+from ..outbound import DestinationRefused, connect, destinations_of
+from ..telemetry import get_logger
 from .message import Message
 
 URL_CHARS_MAX = 2000
+CONNECT_S = 3.0  # to see where the host leads
 # Schemes that show something on this machine's screen, write to its log, or run a program.
 LOCAL = frozenset(
     {"dbus", "glib", "kde", "qt", "gnome", "macosx", "windows", "syslog", "rsyslog", "memory"}
 )
+
+log = get_logger(__name__)
 
 
 def check_apprise(target: str, settings: Settings) -> str:
@@ -26,7 +30,7 @@ def check_apprise(target: str, settings: Settings) -> str:
         raise ChannelError("This service acts on the machine itself", permanent=True)
     host = getattr(service, "host", None)
     if host and "host" in service.template_tokens:
-        judged_address(str(host), int(getattr(service, "port", None) or 443), settings)
+        _judge(str(host), int(getattr(service, "port", None) or 443), settings)
     return f"{target.partition('://')[0]}://…"
 
 
@@ -46,6 +50,15 @@ def send_apprise(target: str, _: str | None, message: Message, settings: Setting
     if not taken:
         raise ChannelError(said.last or "The service did not take it", permanent=False)
     return "taken by the service"
+
+
+def _judge(host: str, port: int, settings: Settings) -> None:
+    try:
+        connect(host, port, destinations_of(settings), timeout_s=CONNECT_S).close()
+    except DestinationRefused as error:
+        raise ChannelError(error.detail, permanent=True) from error
+    except OSError:  # it may be away; that is the business of sending
+        log.info("host of a channel does not answer", host=host)
 
 
 def _service(target: str) -> Any:

@@ -6,14 +6,13 @@ import hmac
 import http.client
 import json
 import secrets
-import socket
 import ssl
 import time
 from urllib.parse import SplitResult, urlsplit
 
 from ..config import Settings
 from ..errors import ChannelError
-from .guard import judged_address
+from ..outbound import DestinationRefused, connect, destinations_of
 from .message import Message
 
 TIMEOUT_S = 10.0
@@ -38,7 +37,7 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 def check_webhook(target: str, settings: Settings) -> str:
     """Refuse what is no URL of a web server; shown of it are scheme and host."""
     url = _split(target)
-    if url.scheme == "http" and not settings.alert_private_targets:
+    if url.scheme == "http" and not settings.private_destinations:
         raise ChannelError("The URL must begin with https://", permanent=True)
     return f"{url.scheme}://{url.hostname}/…"
 
@@ -92,6 +91,8 @@ def _post(
         connection.request("POST", path, body=body, headers=headers)
         response = connection.getresponse()
         return response.status, response.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
+    except DestinationRefused as error:
+        raise ChannelError(error.detail, permanent=True) from error
     except (OSError, http.client.HTTPException) as error:
         raise ChannelError(f"No answer: {error!r}", permanent=False) from error
     finally:
@@ -109,8 +110,10 @@ class _Pinned(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Connect, and verify who answers."""
-        address = judged_address(self.host, self.port, self._settings)
-        plain = socket.create_connection((address, self.port), TIMEOUT_S)
+        destinations = destinations_of(self._settings)
+        plain = connect(
+            *(self.host, self.port, destinations), timeout_s=TIMEOUT_S, plain=not self._encrypted
+        )
         if self._encrypted:
             context = ssl.create_default_context()
             self.sock = context.wrap_socket(plain, server_hostname=self.host)

@@ -12,12 +12,13 @@ from uuid import UUID
 import click
 import flask
 
+from ..administration import Administration, KeyExpired, NoSuchKey, NoSuchTenant
 from ..capture import AuditService
 from ..capture.recorder import EXTENSION
 from ..config import Settings
 from ..domain.access import Tenant
 from ..domain.identity import format_time
-from ..errors import StoreUnavailable
+from ..errors import InvalidInput, OpsledgerError, StoreUnavailable
 from ..extension import Opsledger
 from ..store.session import Database
 from ..store.tenants import find_tenant
@@ -56,6 +57,26 @@ def maintaining(*, snapshot: bool = False) -> Iterator[Any]:
             yield session
     except StoreUnavailable as error:
         raise click.ClickException(error.detail) from error
+
+
+# What to do about it, as a command.
+HINTS = {
+    NoSuchTenant: "; see: flask tenants list",
+    NoSuchKey: "; see: flask keys list TENANT",
+    KeyExpired: ": flask keys create TENANT --name NAME",
+}
+
+
+@contextmanager
+def administering() -> Iterator[Administration]:
+    """What changes tenants and keys; what it refuses ends the command with a sentence."""
+    try:
+        yield Administration(database(), audit, settings().environment)
+    except InvalidInput as error:
+        first = error.errors[0]
+        raise click.BadParameter(first.detail, param_hint=first.field.upper()) from error
+    except OpsledgerError as error:
+        raise click.ClickException(error.detail + HINTS.get(type(error), "")) from error
 
 
 def audit(

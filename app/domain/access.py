@@ -21,6 +21,13 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
+class Holder(StrEnum):
+    """Who holds an API key: a person, who reads, or a machine, which processes."""
+
+    HUMAN = "human"
+    MACHINE = "machine"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tenant:
     """A tenant of the platform."""
@@ -46,6 +53,7 @@ class ApiKey:
     revoked_at: datetime | None
     last_used_at: datetime | None
     networks: tuple[str, ...] = ()
+    holder: str = Holder.MACHINE.value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +68,12 @@ class Principal:
     expires_at: datetime | None
     revoked_at: datetime | None
     networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    holder: str = Holder.MACHINE.value
+
+    @property
+    def of_operator(self) -> bool:
+        """Whether the key is the platform's own; only there the scope admin means anything."""
+        return self.tenant_id == OPERATOR_TENANT_ID
 
     def usable_at(self, now: datetime) -> bool:
         """Whether the key is neither revoked nor expired; rotation sets a future end."""

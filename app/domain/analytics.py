@@ -140,30 +140,27 @@ def series_of(
     shown = _percentiles(
         tally, np.searchsorted(starts, floors(grain, tally.buckets["start"])), len(starts)
     )
+    by_status = counts.reshape(-1, len(statuses))
+    failed = [statuses.index(status) for status in FAILED]
     return [
-        _point(unit, dict(zip(statuses, row, strict=True)), total_ms, percentiles_ms)
-        for unit, row, total_ms, percentiles_ms in zip(
+        SeriesPoint(
+            start=from_ms(unit),
+            count=count,
+            errors=errors,
+            by_status={name: number for name, number in zip(statuses, row, strict=True) if number},
+            average_execution_time_ms=round(total_ms / count, 2) if count else 0.0,
+            percentiles_ms=percentiles_ms,
+        )
+        for unit, row, count, errors, total_ms, percentiles_ms in zip(
             starts,
-            counts.reshape(-1, len(statuses)).tolist(),
+            by_status.tolist(),
+            by_status.sum(axis=1).tolist(),
+            by_status[:, failed].sum(axis=1).tolist(),
             _sums(tally.cells["total_ms"], at, len(starts)).tolist(),
             shown,
             strict=True,
         )
     ]
-
-
-def _point(
-    start: int, by_status: dict[str, int], total_ms: int, percentiles_ms: Percentiles
-) -> SeriesPoint:
-    count = sum(by_status.values())
-    return SeriesPoint(
-        start=from_ms(start),
-        count=count,
-        errors=sum(by_status[status] for status in FAILED),
-        by_status={status: found for status, found in by_status.items() if found},
-        average_execution_time_ms=round(total_ms / count, 2) if count else 0.0,
-        percentiles_ms=percentiles_ms,
-    )
 
 
 def _figures(tally: Tally, groups: Counts, size: int) -> tuple[list[int], list[int]]:

@@ -185,6 +185,16 @@ def finer(grain: Grain) -> Grain:
     return GRAINS[GRAINS.index(grain) - 1]
 
 
+def coarser(grain: Grain) -> Grain:
+    """The next coarser grain of one that is not the coarsest."""
+    return GRAINS[GRAINS.index(grain) + 1]
+
+
+def parent_of(grain: Grain, start: int) -> int:
+    """The start of the coarser unit that a unit lies in; for months, of all time."""
+    return BEGINNING if grain is Grain.MONTH else floor(coarser(grain), start)
+
+
 def _joined(stretches: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Stretches of time in order, those that touch as one."""
     joined: list[tuple[int, int]] = []

@@ -154,6 +154,13 @@ def _add_buckets(buckets: Array) -> Array:
     return sums
 
 
+def without_cells(buckets: Array) -> Array:
+    """The histogram of each unit over all its cells, whose number is 0 then."""
+    moved = buckets.copy()
+    moved["cell"] = 0
+    return _add_buckets(moved)
+
+
 def _keep_slowest(rows: Array) -> Array:
     """The slowest of each unit of time; of equally slow ones the youngest."""
     ordered, begins = _grouped(rows[np.lexsort((rows["low"], rows["high"], rows["ms"]))], "start")

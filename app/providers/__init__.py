@@ -4,7 +4,6 @@ Providers is the door: it finds a tenant's account, opens the provider of a capa
 operation, and sees that the operation is on record.
 """
 
-import ipaddress
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from ..config import Settings
 from ..domain.accounts import Account
 from ..domain.faults import Fault
 from ..errors import FieldError, InvalidInput, ProviderError
+from ..outbound import destinations_of
 from ..store.session import Database
 from .accounts import Accounts
 from .catalogue import KINDS, SANDBOX
@@ -51,8 +51,7 @@ class Providers:
         self.vault = Vault(settings.credential_keys)
         self.accounts = Accounts(database, self.vault, settings.default_providers)
         self._plan = FaultPlan(settings.sandbox_faults)
-        networks = filter(None, settings.provider_networks.split(","))
-        self._network = Network([ipaddress.ip_network(network) for network in networks])
+        self._network = Network(destinations_of(settings))
         self._policy = Policy(
             attempts_max=settings.provider_attempts_max,
             timeout_s=settings.provider_timeout_s,

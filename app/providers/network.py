@@ -1,14 +1,9 @@
 """HTTP to providers elsewhere: pooled connections, bounded answers, no redirects, and no way to an
 address of our own networks.
-
-An address is judged after its name was resolved, just before the connection is made, to that very
-address; so a name that resolves differently the second time gains nothing.
 """
 
-import ipaddress
 import socket
 import time
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,10 +12,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
+from ..domain.destinations import Destinations
 from ..errors import ProviderAway, ProviderNonsense, ProviderTimeout
+from ..outbound import DestinationRefused, connect
 from .messages import Request, Response
-
-Networks = Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network]
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024  # no page of any provider is nearly as large
 CHUNK_BYTES = 64 * 1024
@@ -38,12 +33,11 @@ class Network:
     """A Transport over the network.
 
     Args:
-        allowed: networks that providers may have although they are not public; plain HTTP is spoken
-            with these alone.
+        destinations: where providers may be; plain HTTP is spoken with networks named there alone.
     """
 
-    def __init__(self, allowed: Networks = ()) -> None:
-        self._allowed = tuple(allowed)
+    def __init__(self, destinations: Destinations) -> None:
+        self._destinations = destinations
         guard = self._guard
 
         class Connection(HTTPConnection):
@@ -99,38 +93,15 @@ class Network:
         """A connection to the first address of a host that answers, if all of them are allowed."""
         host, port = connection.host, connection.port
         try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise NewConnectionError(connection, f"{host} is not known: {error}") from error
-        for *_, address in found:
-            self._refuse_forbidden(str(address[0]), host, plain=plain)
-        last: OSError | None = None
-        for family, kind, protocol, _, address in found:
-            made = socket.socket(family, kind, protocol)
-            try:
-                made.settimeout(connection.timeout)
-                made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                made.connect(address)
-                return made
-            except OSError as error:
-                made.close()
-                last = error
-        if isinstance(last, TimeoutError):
-            raise ConnectTimeoutError(connection, f"{host} does not answer") from last
-        raise NewConnectionError(connection, f"{host}: {last}") from last
-
-    def _refuse_forbidden(self, text: str, host: str, *, plain: bool) -> None:
-        address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None)
-        address = mapped or address
-        if any(address in network for network in self._allowed):
-            return
-        if not address.is_global or address.is_multicast:
-            raise ForbiddenAddress(
-                f"{host} is not a public address, and providers may have no other"
+            return connect(
+                host, port, self._destinations, timeout_s=connection.timeout, plain=plain
             )
-        if plain:
-            raise ForbiddenAddress(f"{host} must be called by https, not http")
+        except DestinationRefused as error:
+            raise ForbiddenAddress(error.detail) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(connection, f"{host} does not answer") from error
+        except OSError as error:
+            raise NewConnectionError(connection, f"{host}: {error}") from error
 
 
 def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> Response:

@@ -21,6 +21,7 @@ from .listing import ACTIONS, ListedRow
 from .models import ActionLogRow
 from .paging import oldest_first, within
 from .partitions import hot_since
+from .rollup_guess import guess_share
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
 from .search import search_by_content
@@ -94,7 +95,10 @@ class ActionLogRepository:
         elif TROUBLE in conditions:
             rows = scan.by_week()
         else:
-            rows = scan.in_windows(partial(self._windows, filters, wanted))
+            cell = (filters.action_type, filters.provider_name, filters.status)
+            least = filters.min_execution_time_ms
+            share = guess_share(self._session, self._tenant_id, Kind.ACTION, cell, scan.top, least)
+            rows = scan.in_windows(partial(self._windows, filters, wanted), share)
         return ACTIONS.rows(rows)
 
     @staticmethod

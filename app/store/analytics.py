@@ -64,7 +64,7 @@ class ActionAnalytics:
 
     def statistics(self, since: datetime | None, until: datetime | None) -> Statistics:
         """Totals, average, percentiles and counts."""
-        tally = self._rollups.tally(*bounds(since, until), histograms=True)
+        tally = self._rollups.tally(*bounds(since, until), totals=True)
         return analytics.statistics_of(tally, self._rollups.names)
 
     def counts_by_type(self, since: datetime | None, until: datetime | None) -> list[TypeCount]:
@@ -99,9 +99,13 @@ class ActionAnalytics:
             return all(not some or name in some for name, some in zip(names, wanted, strict=True))
 
         start, end = bounds(since, until)
-        tally = self._rollups.tally(start, end, coarsest=grain, histograms=True)
-        chosen = tally.only(self._rollups.names.matching(accepts))
-        return analytics.series_of(chosen, self._rollups.names, grain, start, end)
+        is_all = not any(wanted)
+        tally = self._rollups.tally(
+            start, end, coarsest=grain, histograms=not is_all, totals=is_all
+        )
+        if not is_all:
+            tally = tally.only(self._rollups.names.matching(accepts))
+        return analytics.series_of(tally, self._rollups.names, grain, start, end)
 
 
 class AuditAnalytics:

@@ -21,6 +21,7 @@ from .listing import AUDITS, ListedRow
 from .models import AuditLogRow
 from .paging import oldest_first, within
 from .partitions import hot_since
+from .rollup_guess import guess_share
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
 from .search import search_by_content
@@ -79,7 +80,9 @@ class AuditLogRepository:
         elif filters.operation_id is not None:
             rows = scan.by_index()
         elif values.keys() <= _CELL:
-            rows = scan.in_windows(partial(self._windows, filters, wanted))
+            cell = _cell(filters)
+            share = guess_share(self._session, self._tenant_id, Kind.AUDIT, cell, scan.top)
+            rows = scan.in_windows(partial(self._windows, filters, wanted), share)
         else:
             rows = scan.by_week()
         return AUDITS.rows(rows)
@@ -154,12 +157,11 @@ class AuditLogRepository:
         return [self.detail(dict(row)) for row in self._session.execute(statement).mappings()]
 
     def _windows(self, filters: AuditFilter, wanted: Wanted) -> Iterator[Window]:
-        names = ((value,) if value else () for value in (filters.action, filters.resource_type))
         return find_windows(
             self._session,
             self._tenant_id,
             Kind.AUDIT,
-            tuple(names),
+            _cell(filters),
             since=hot_since(self._session, self.kind, wanted.since),
             until=wanted.end,
             enough=wanted.enough,
@@ -175,6 +177,12 @@ class AuditLogRepository:
 
     def _select(self, columns: Sequence[Any]) -> Select[Any]:
         return select(*columns).where(AuditLogRow.tenant_id == self._tenant_id)
+
+
+def _cell(filters: AuditFilter) -> tuple[tuple[str, ...], ...]:
+    """Of each name of a cell the values that match; none for any."""
+    names = (filters.action, filters.resource_type)
+    return tuple((name,) if name else () for name in names)
 
 
 def _summary(row: Any) -> AuditLogSummary:

@@ -66,7 +66,7 @@ class ColdLog:
         shown = ", ".join(map(_shown, names))
         enough = page.skip + page.limit
         statement = (
-            f"SELECT {shown} FROM segments {asked.where}"  # noqa: S608
+            f"SELECT {shown} FROM segments {asked.where}"  # noqa: S608  # nosec B608
             f" ORDER BY created_at DESC, id DESC LIMIT {enough}"
         )
         found: list[dict[str, Any]] = []
@@ -113,7 +113,7 @@ class ColdLog:
         cell = _CELLS[self.kind]
         duration = "execution_time_ms" if self.kind is Kind.ACTION else "0"
         return self._read(
-            f"SELECT epoch_ms(date_trunc('{grain.value}', created_at)) AS unit, {cell},"  # noqa: S608
+            f"SELECT epoch_ms(date_trunc('{grain.value}', created_at)) AS unit, {cell},"  # noqa: S608  # nosec B608
             f" {duration} AS duration, count(*), epoch_ms(min(created_at)),"
             f" epoch_ms(max(created_at)) FROM segments {_BETWEEN} GROUP BY unit, {cell}, duration",
             _between(low, high),
@@ -122,7 +122,7 @@ class ColdLog:
     def slowest(self, low: int, high: int) -> list[tuple[Any, ...]]:
         """Cell names, duration and id of the slowest successes of a stretch of time (ms)."""
         found = self._read(
-            f"SELECT {_CELLS[self.kind]}, execution_time_ms, id FROM segments {_BETWEEN}"  # noqa: S608
+            f"SELECT {_CELLS[self.kind]}, execution_time_ms, id FROM segments {_BETWEEN}"  # noqa: S608  # nosec B608
             f" AND status = '{ActionStatus.SUCCESS}'"
             f" ORDER BY execution_time_ms DESC, id DESC LIMIT {SLOWEST_ROWS_MAX}",
             _between(low, high),
@@ -132,7 +132,7 @@ class ColdLog:
     def users(self, low: int, high: int, grain: Grain) -> list[tuple[Any, ...]]:
         """The unit of a grain, user (empty: none), action, resource type, and how many."""
         return self._read(
-            f"SELECT epoch_ms(date_trunc('{grain.value}', created_at)) AS unit,"  # noqa: S608
+            f"SELECT epoch_ms(date_trunc('{grain.value}', created_at)) AS unit,"  # noqa: S608  # nosec B608
             " coalesce(user_id, '') AS who, action, resource_type, count(*) FROM segments"
             f" {_BETWEEN} GROUP BY unit, who, action, resource_type",
             _between(low, high),
@@ -142,7 +142,7 @@ class ColdLog:
         """Time, id and the cells that a worker looks at, of the records of a stretch (ms)."""
         names = ", ".join(COLUMNS[self.kind][HEAD_CELLS])
         statement = (
-            f"SELECT epoch_us(created_at), id, {names} FROM segments {_BETWEEN}"  # noqa: S608
+            f"SELECT epoch_us(created_at), id, {names} FROM segments {_BETWEEN}"  # noqa: S608  # nosec B608
             " ORDER BY created_at, id"
         )
         for start in range(low, high, HEADS_MS):
@@ -162,7 +162,7 @@ class ColdLog:
     ) -> list[dict[str, Any]]:
         names = _DETAILS[self.kind]
         shown = ", ".join(map(_shown, names))
-        statement = f"SELECT {shown} FROM segments {condition} ORDER BY id LIMIT {limit}"  # noqa: S608
+        statement = f"SELECT {shown} FROM segments {condition} ORDER BY id LIMIT {limit}"  # noqa: S608  # nosec B608
         rows = self._read(statement, values, segments)
         return [
             {"tenant_id": self.tenant_id, **dict(zip(names, map(_value, names, row), strict=True))}

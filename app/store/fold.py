@@ -28,7 +28,7 @@ from ..domain.tally import (
     start_of,
 )
 from .models import RollupCellRow, RollupCursorRow
-from .rollups import RollupReader
+from .rollup_units import UNIT_COLUMNS, load_names, read_tally
 from .summaries import WaitingSummary, folded_heads, waiting_summaries
 
 # Bounds of one transaction, which keep its memory at some tens of MB.
@@ -126,8 +126,8 @@ class _Folding:
     def __init__(self, session: Session, tenant_id: UUID) -> None:
         self._session = session
         self._tenant_id = tenant_id
-        self._readers = {kind: RollupReader(session, tenant_id, kind) for kind in Kind}
-        self._builders = {kind: TallyBuilder(self._readers[kind].names) for kind in Kind}
+        self._names = {kind: load_names(session, tenant_id, kind) for kind in Kind}
+        self._builders = {kind: TallyBuilder(self._names[kind]) for kind in Kind}
         self._users: Counter[tuple[Any, ...]] = Counter()
 
     def take(self, batch: WaitingSummary) -> None:
@@ -156,7 +156,7 @@ class _Folding:
         """Put new cells on record before the units that name them."""
         rows = [
             {"tenant_id": self._tenant_id, "kind": kind.value, "number": number, "names": names}
-            for number, names in self._readers[kind].names.added.items()
+            for number, names in self._names[kind].added.items()
         ]
         if rows:
             self._session.execute(insert(RollupCellRow), rows)
@@ -171,8 +171,7 @@ class _Folding:
         spans = [
             Span(grain, start, following(grain, start)) for start in sorted(counts_by_start(added))
         ]
-        everything = kind is Kind.ACTION
-        there = self._readers[kind].units(spans, histograms=everything, slowest=everything)
+        there = read_tally(self._session, self._tenant_id, kind, spans, UNIT_COLUMNS[kind])
         whole = combined([there.tally, added])
         had, has = counts_by_start(there.tally), counts_by_start(whole)
         detailed = {start for start, is_detailed in there.detailed.items() if is_detailed}
@@ -190,7 +189,7 @@ class _Folding:
 
     def _summarize_rows(self, kind: Kind, grain: Grain, start: int, count: int) -> Tally | None:
         """The records of a unit that were folded before, by minute; None if not all are there."""
-        builder = TallyBuilder(self._readers[kind].names)
+        builder = TallyBuilder(self._names[kind])
         if count:
             end = following(grain, start)
             heads = folded_heads(self._session, self._tenant_id, kind, start, end)

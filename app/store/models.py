@@ -98,9 +98,11 @@ class ApiKeyRow(Base):
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
+    holder: Mapped[str] = mapped_column(server_default="machine")
 
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "id", name="api_keys_pkey"),
+        CheckConstraint("holder IN ('human', 'machine')", name="api_keys_holder_check"),
         ForeignKeyConstraint(["tenant_id"], ["tenants.id"], name="api_keys_tenant_id_fkey"),
         Index("api_keys_secret_sha256_idx", "secret_sha256"),
     )

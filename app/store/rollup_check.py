@@ -32,8 +32,8 @@ from .cold import ColdStore
 from .columns import TABLES as LOGS
 from .fold import USER_GRAINS
 from .models import TenantRow
-from .rollups import TABLES as ROLLUPS
-from .rollups import FoldedUnits, RollupReader
+from .rollup_units import TABLES as ROLLUPS
+from .rollup_units import UNIT_COLUMNS, FoldedUnits, load_names, read_tally
 from .summaries import read_heads, waiting_summaries
 
 _TIMES = """
@@ -131,8 +131,11 @@ class _Check:
         self._session = session
         self._tenant_id = tenant_id
         self._kind = kind
-        self._reader = RollupReader(session, tenant_id, kind)
-        self._waiting = self._reader.waiting(histograms=True, slowest=True)
+        self._names = load_names(session, tenant_id, kind)
+        builder = TallyBuilder(self._names)
+        for batch in waiting_summaries(session, tenant_id, kind):
+            builder.add(kind, batch.summary)
+        self._waiting = builder.build()
 
     def run(self) -> Iterator[Difference]:
         """Every difference, month by month."""
@@ -165,11 +168,12 @@ class _Check:
             yield from self._compare(inside, part)
 
     def _units(self, span: Span) -> FoldedUnits:
-        everything = self._kind is Kind.ACTION
-        return self._reader.units([span], histograms=everything, slowest=everything)
+        return read_tally(
+            self._session, self._tenant_id, self._kind, [span], UNIT_COLUMNS[self._kind]
+        )
 
     def _records(self, low: int, high: int) -> Tally:
-        builder = TallyBuilder(self._reader.names)
+        builder = TallyBuilder(self._names)
         where = (self._session, self._tenant_id, self._kind)
         heads = read_heads(*where, low, high, self._cold)
         builder.add(self._kind, summarize(self._kind, heads))
@@ -190,7 +194,7 @@ class _Check:
                         kind=self._kind,
                         grain=span.grain,
                         start=from_ms(key[0]),
-                        names=self._reader.names.names_of(key[1]),
+                        names=self._names.names_of(key[1]),
                         part=part,
                         rollup=str(mine.get(key, "nothing")),
                         records=str(real.get(key, "nothing")),

@@ -5,36 +5,31 @@ last of them. So what never occurs is nowhere, a few records are points, and a r
 narrow windows; only where a value is frequent is a window as wide as its unit.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from itertools import chain
 from uuid import UUID
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from ..domain.grains import (
-    Grain,
-    Span,
-    Unit,
-    bounds,
-    finer,
-    floor,
-    following,
-    from_ms,
-    within_any,
-)
+from ..domain.grains import BEGINNING, Grain, Unit, bounds, finer, floor, from_ms, parent_of
 from ..domain.histogram import bucket_of
 from ..domain.records import Kind
-from ..domain.tally import Array, Names, Tally, combined
-from .rollups import RollupReader
+from ..domain.tally import Array, Names, Tally, counts_by_start
+from .rollup_cache import Block, Waiting
+from .rollup_units import CELLS
+from .rollup_view import RollupView
 
 POINTS_MAX = 2  # of a cell's records, its first and last are all there are
 UNIT_ROWS = 500  # so few records are read as fast as a finer map of them
 SCAN_ROWS = 3000  # likewise, if the caller finds enough among so many
 DENSE_ROWS = 50_000  # of a larger unit the matches may lie together behind all the others
+
+
+_Cell = tuple[int, int, int]  # the count, and the times of the first and the last
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +73,17 @@ def find_windows(
             action types, providers, statuses. Audits: actions, resource types.
         enough: how many records the caller looks for.
     """
-    reader = RollupReader(session, tenant_id, kind)
-    waiting = reader.waiting()
+    view = RollupView(session, tenant_id, kind)
+    waiting = view.waiting()
 
     def accepts(names: Names) -> bool:
         return all(not some or name in some for name, some in zip(names, wanted, strict=True))
 
-    numbers = reader.names.matching(accepts)
+    chosen = view.names.mask(accepts)
     start, end = bounds(since, until)
-    if len(numbers) and start < end:
+    if chosen.any() and start < end:
         low = 0 if min_execution_time_ms is None else int(bucket_of(str(min_execution_time_ms)))
-        yield from _Search(reader, waiting, numbers, low, enough, start, end).run()
+        yield from _Search(view, waiting, chosen, low, enough, start, end).run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +92,7 @@ class _Unit:
 
     grain: Grain
     start: int
-    cells: list[tuple[int, int, int]]  # of each the count, and the times of the first and last
+    cells: list[_Cell]
     rows: int
     is_finest: bool
 
@@ -109,10 +104,16 @@ class _Unit:
     def is_points(self) -> bool:
         return all(count <= POINTS_MAX for count, _, _ in self.cells)
 
-    def points(self) -> list[tuple[int, int]]:
-        """The times of its records and how many there are, newest first."""
-        times = [time for count, *both in self.cells for time in both[:count]]
-        return sorted(Counter(times).items(), reverse=True)
+    def stretches(self) -> list[tuple[int, int, int]]:
+        """Where its records may be: first, last and how many, newest first and apart."""
+        found: list[tuple[int, int, int]] = []
+        for stretch in sorted(chain.from_iterable(map(_stretches, self.cells))):
+            if found and stretch[0] <= found[-1][1]:
+                first, last, count = found.pop()
+                found.append((first, max(last, stretch[1]), count + stretch[2]))
+            else:
+                found.append(stretch)
+        return found[::-1]
 
 
 class _Search:
@@ -120,17 +121,18 @@ class _Search:
 
     def __init__(
         self,
-        reader: RollupReader,
-        waiting: Tally,
-        numbers: Array,
+        view: RollupView,
+        waiting: Waiting,
+        chosen: Array,
         low_bucket: int,
         enough: int,
         start: int,
         end: int,
     ) -> None:
-        self._reader = reader
+        self._view = view
         self._waiting = waiting
-        self._numbers = numbers
+        self._not_folded: dict[Grain, dict[int, dict[int, tuple[list[_Cell], int]]]] = {}
+        self._chosen = chosen  # of each cell number, whether it is wanted
         self._low_bucket = low_bucket
         self._enough = enough
         self._start = start
@@ -140,8 +142,7 @@ class _Search:
 
     def run(self) -> Iterator[Window]:
         """The windows, newest first."""
-        months = [Span(Grain.MONTH, floor(Grain.MONTH, self._start), self._end)]
-        return self._refine(self._load(Grain.MONTH, months))
+        return self._refine(self._load(Grain.MONTH, [BEGINNING]))
 
     def _refine(self, units: Sequence[_Unit]) -> Iterator[Window]:
         for chunk in self._chunks(units):
@@ -184,47 +185,78 @@ class _Search:
         """The units that each of these consists of; they may be of different grains."""
         found: dict[Unit, list[_Unit]] = {}
         for grain in {unit.grain for unit in units}:
-            starts = sorted(unit.start for unit in units if unit.grain is grain)
-            spans = [Span(finer(grain), start, following(grain, start)) for start in starts]
+            starts = [unit.start for unit in units if unit.grain is grain]
             found |= {(grain, start): [] for start in starts}
-            for part in self._load(finer(grain), spans):
+            for part in self._load(finer(grain), starts):
                 found[grain, floor(grain, part.start)].append(part)
         return found
 
-    def _load(self, grain: Grain, spans: Sequence[Span]) -> list[_Unit]:
-        """The units in these spans, which are in order, that may have matches; newest first."""
-        waiting = self._waiting.at(grain).where(partial(within_any, spans=spans))
-        folded = self._reader.units(spans, having=self._numbers.tolist())
-        cells = combined([folded.tally, waiting]).cells
-        if not len(cells):
-            return []
-        fit = np.isin(cells["cell"], self._numbers) & (cells["top"] >= self._low_bucket)
-        fit &= (cells["first"] < self._end) & (cells["last"] >= self._start)
-        starts, begins = np.unique(cells["start"], return_index=True)
-        sums = np.add.reduceat(cells["count"], begins)
-        rows = dict(zip(starts.tolist(), sums.tolist(), strict=True))
-        wanted: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        columns = cells[fit][["start", "count", "first", "last"]].tolist()
-        for start, count, first, last in columns:
-            wanted[start].append((count, first, last))
-        # What only waits has minutes; what is folded has finer units only in detail.
-        return [
-            _Unit(
-                grain,
-                start,
-                wanted[start],
-                rows[start],
-                is_finest=not folded.detailed.get(start, grain is not Grain.MINUTE),
-            )
-            for start in sorted(wanted, reverse=True)
-        ]
+    def _load(self, grain: Grain, parents: Sequence[int]) -> list[_Unit]:
+        """The units of a grain that may have matches in these coarser ones; newest first."""
+        late = self._late(grain)
+        found: list[_Unit] = []
+        for parent, block in self._view.blocks(grain, parents):
+            wanted = self._wanted(block)
+            waiting = late.get(parent, {})
+            for start, (cells, _) in waiting.items():
+                if cells:
+                    wanted[start] += cells
+            for start, cells in wanted.items():
+                rows = block.rows.get(start, 0) + waiting.get(start, ([], 0))[1]
+                # What only waits has minutes; what is folded has finer units only in detail.
+                is_folded_whole = start in block.versions and start not in block.detailed
+                is_finest = grain is Grain.MINUTE or is_folded_whole
+                found.append(_Unit(grain, start, cells, rows, is_finest=is_finest))
+        return sorted(found, key=lambda unit: -unit.start)
+
+    def _wanted(self, block: Block) -> dict[int, list[_Cell]]:
+        """The wanted cells of each unit that has some."""
+        fit = self._chosen[block.numbers]
+        if self._low_bucket:
+            fit &= block.tops >= self._low_bucket
+        places = np.flatnonzero(fit)
+        wanted: dict[int, list[_Cell]] = defaultdict(list)
+        if len(places):
+            self._gather(wanted, block.parts[CELLS][places])
+        return wanted
+
+    def _gather(self, wanted: dict[int, list[_Cell]], cells: Array) -> None:
+        """Add those cells of units that have records between start and end."""
+        columns = (cells[name].tolist() for name in ("start", "count", "first", "last"))
+        for start, count, first, last in zip(*columns, strict=True):
+            if first < self._end and last >= self._start:
+                wanted[start].append((count, first, last))
+
+    def _late(self, grain: Grain) -> dict[int, dict[int, tuple[list[_Cell], int]]]:
+        """What is not folded: of each unit, by the coarser one it is in, its wanted cells and how
+        many records it has in all.
+        """
+        if not self._waiting.versions:
+            return {}
+        if grain not in self._not_folded:
+            cells = self._waiting.at(grain).cells
+            wanted: dict[int, list[_Cell]] = defaultdict(list)
+            fit = self._chosen[cells["cell"]] & (cells["top"] >= self._low_bucket)
+            self._gather(wanted, cells[fit])
+            found: dict[int, dict[int, tuple[list[_Cell], int]]] = defaultdict(dict)
+            for start, rows in counts_by_start(Tally(cells)).items():
+                found[parent_of(grain, start)][start] = (wanted.get(start, []), rows)
+            self._not_folded[grain] = found
+        return self._not_folded[grain]
 
     def _windows(self, unit: _Unit) -> Iterator[Window]:
-        if unit.is_points:
-            for time, count in unit.points():
-                if self._start <= time < self._end:
-                    yield Window(from_ms(time), from_ms(time), count, count)
-            return
-        first = max(min(first for _, first, _ in unit.cells), self._start)
-        last = min(max(last for _, _, last in unit.cells), self._end - 1)
-        yield Window(from_ms(first), from_ms(last), unit.matching, unit.rows)
+        for first, last, count in unit.stretches():
+            if first < self._end and last >= self._start:
+                rows = count if first == last else unit.rows
+                low, high = max(first, self._start), min(last, self._end - 1)
+                yield Window(from_ms(low), from_ms(high), count, rows)
+
+
+def _stretches(cell: _Cell) -> list[tuple[int, int, int]]:
+    """First, last and how many: the first and last of a cell's records are all, or all between."""
+    count, first, last = cell
+    return (
+        [(time, time, 1) for time in (first, last)[:count]]
+        if count <= POINTS_MAX
+        else [(first, last, count)]
+    )

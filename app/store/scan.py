@@ -107,14 +107,22 @@ class Scan:
         """Rows that an index finds in each partition, not in order, and that may be many."""
         return self._glance(INDEX_LOOK_ROWS) or self.by_index()
 
-    def in_windows(self, windows: Callable[[], Iterable[Window]]) -> list[Any]:
-        """Rows that lie in windows, which are apart from each other and come newest first."""
-        return self._glance(MAP_LOOK_ROWS) or self._collect(self._by_windows(windows()))
+    def in_windows(
+        self, windows: Callable[[], Iterable[Window]], share: float | None = None
+    ) -> list[Any]:
+        """Rows that lie in windows, which are apart from each other and come newest first.
+
+        Args:
+            share: how large a share of the rows is likely to match, if that can be told.
+        """
+        is_rare = share is not None and share * MAP_LOOK_ROWS < self._wanted.enough
+        found = [] if is_rare else self._glance(MAP_LOOK_ROWS)
+        return found or self._collect(self._by_windows(windows()))
 
     def _glance(self, rows_max: int) -> list[Any]:
         """The page, if the newest rows fill it or promise that some more will; else nothing."""
         page, enough = self._wanted.page, self._wanted.enough
-        start = f"l.created_at >= {self._moment(week_of(self._top()) - WEEK)}"
+        start = f"l.created_at >= {self._moment(week_of(self.top) - WEEK)}"
         rows = GLANCE_ROWS
         while rows <= rows_max:
             look = self._look(start, 0, rows)
@@ -165,7 +173,7 @@ class Scan:
 
     def _weeks(self) -> Iterator[list[Week]]:
         """The weeks that may hold rows, newest first, some at once."""
-        start, end = week_of(self._top()), None
+        start, end = week_of(self.top), None
         bottom: datetime | None = None
         sizes, size = iter(WEEKS_AT_ONCE), 0
         while bottom is None or start >= bottom:
@@ -177,7 +185,8 @@ class Scan:
             yield some
             bottom = bottom or self._bottom()
 
-    def _top(self) -> datetime:
+    @property
+    def top(self) -> datetime:
         """Where to begin: what is newer lies in the same week, or in none yet."""
         end = self._wanted.end
         return self._now if end is None else max(min(end, self._now), EPOCH)
@@ -248,16 +257,23 @@ class Scan:
         yield [self._look(condition, passed, None)]
 
     def _windowed(self, windows: Sequence[Window]) -> str:
-        """What matches in each window, by its range of the key: one window after the other."""
-        self._values["firsts"] = [window.first for window in windows]
-        self._values["lasts"] = [window.last for window in windows]
+        """What matches in each window, by its range of the key: one window after the other.
+
+        A window's rows are taken before they are looked at, for there is no other plan then, nor
+        any other index to be considered for each partition.
+        """
+        wanted = self._wanted
+        self._values["firsts"] = _as_array(window.first for window in windows)
+        self._values["lasts"] = _as_array(window.last for window in windows)
         # The outermost bounds are there for the planner, to leave out partitions.
         return (
-            "SELECT each.* FROM unnest(%(firsts)s::timestamptz[], %(lasts)s::timestamptz[])"  # noqa: S608  # nosec B608
-            f" AS w (first, last) CROSS JOIN LATERAL ({self._stretch(windows[-1].first, None)}"
+            f"SELECT each.* FROM unnest(%(firsts)s::timestamptz[], %(lasts)s::timestamptz[])"  # noqa: S608  # nosec B608
+            f" AS w (first, last) CROSS JOIN LATERAL (SELECT {wanted.shown}"
+            f" FROM (SELECT * FROM {self._log} AS l WHERE {self._bounds}"
+            f" AND l.created_at >= {self._moment(windows[-1].first)}"
             f" AND l.created_at <= {self._moment(windows[0].last)}"
-            f" AND l.created_at >= w.first AND l.created_at <= w.last {ORDER}"
-            f" LIMIT {self._wanted.enough}) AS each"
+            f" AND l.created_at >= w.first AND l.created_at <= w.last {ORDER} OFFSET 0) AS l"
+            f" WHERE {' AND '.join(wanted.conditions)} {ORDER} LIMIT {wanted.enough}) AS each"
         )
 
     def _moment(self, moment: datetime) -> str:
@@ -269,3 +285,8 @@ class Scan:
     def _execute(self, statement: str) -> list[Any]:
         found = self._session.connection().exec_driver_sql(statement, self._values)
         return list(found)
+
+
+def _as_array(moments: Iterable[datetime]) -> str:
+    """Times as Postgres reads an array; the driver takes longer over a list than the statement."""
+    return f"{{{','.join(moment.isoformat() for moment in moments)}}}"

@@ -1,6 +1,6 @@
 """Summaries that wait to be folded, in commit order, whole whatever version wrote them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,21 @@ _WAITING = text(
     ORDER BY seq LIMIT :limit
     """
 )
+# What a reader knows comes without its summary, and so costs next to nothing.
+_LISTED = """
+    SELECT id, kind, log_batches.seq, row_count, min_created_at, max_created_at,
+           log_batches.xmin::text AS version,
+           CASE WHEN known.seq IS NULL THEN summary::text END AS summary,
+           known.seq IS NOT NULL AS is_known
+    FROM log_batches
+    LEFT JOIN unnest(%(seqs)s::bigint[], %(versions)s::text[]) AS known (seq, version)
+        ON known.seq = log_batches.seq AND known.version = log_batches.xmin::text
+    WHERE tenant_id = %(tenant_id)s::uuid AND kind = %(kind)s
+      AND log_batches.seq > coalesce(
+          %(after)s, (SELECT folded_seq FROM rollup_cursors WHERE tenant_id = %(tenant_id)s::uuid),
+          0)
+    ORDER BY log_batches.seq LIMIT %(limit)s
+"""
 _WRITTEN_NOW = {Kind.ACTION: "slowest", Kind.AUDIT: "users"}
 
 
@@ -44,6 +59,19 @@ class WaitingSummary:
     seq: int
     kind: Kind
     summary: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSummary:
+    """The summary of one batch, or None if the reader knows it.
+
+    Attributes:
+        version: the transaction that wrote the batch last.
+    """
+
+    seq: int
+    version: str
+    summary: dict[str, Any] | None
 
 
 def waiting_summaries(
@@ -58,6 +86,32 @@ def waiting_summaries(
         if len(page) < PAGE_BATCHES:
             return
         after = page[-1].seq
+
+
+def list_waiting(
+    session: Session, tenant_id: UUID, kind: Kind, known: Mapping[int, str]
+) -> Iterator[ListedSummary]:
+    """What is not folded yet of one tenant and kind, in commit order.
+
+    Args:
+        known: the versions of batches whose summary is not wanted again, by seq.
+    """
+    asked: dict[str, Any] = {
+        "tenant_id": str(tenant_id),
+        "kind": kind.value,
+        "seqs": list(known.keys()),
+        "versions": list(known.values()),
+        "after": None,
+        "limit": PAGE_BATCHES,
+    }
+    while True:
+        page = session.connection().exec_driver_sql(_LISTED, asked).all()
+        for row in page:
+            summary = None if row.is_known else _whole(session, tenant_id, row)
+            yield ListedSummary(row.seq, row.version, summary)
+        if len(page) < PAGE_BATCHES:
+            return
+        asked["after"] = page[-1].seq
 
 
 def _asked(tenant_id: UUID, kind: Kind | None, after: int | None) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """Tenants and API keys: managed as the maintenance role, looked up as the web role."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from ipaddress import ip_network
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import String, cast, insert, select, text, update
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Session
 
 from ..domain.access import ApiKey, Principal, Tenant
@@ -19,6 +21,7 @@ _KEY = (
     ApiKeyRow.prefix,
     ApiKeyRow.scopes,
     ApiKeyRow.networks,
+    ApiKeyRow.holder,
     ApiKeyRow.created_at,
     ApiKeyRow.expires_at,
     ApiKeyRow.revoked_at,
@@ -35,24 +38,50 @@ def add_tenant(session: Session, *, tenant_id: UUID, name: str, slug: str) -> bo
     return True
 
 
-def list_tenants(session: Session) -> list[Tenant]:
-    """Every tenant, oldest first."""
-    rows = session.execute(select(*_TENANT).order_by(TenantRow.created_at, TenantRow.slug))
-    return [Tenant(**row) for row in rows.mappings()]
+def list_tenants(
+    session: Session, *, after: UUID | None = None, limit: int | None = None
+) -> list[Tenant]:
+    """Every tenant, or a page of them, by id: the operator, then in the order of their making."""
+    statement = select(*_TENANT).order_by(TenantRow.id).limit(limit)
+    if after is not None:
+        statement = statement.where(TenantRow.id > after)
+    return [Tenant(**row) for row in session.execute(statement).mappings()]
 
 
-def find_tenant(session: Session, name: str) -> Tenant | None:
-    """The tenant of a slug or of a UUID's text."""
+def find_tenant(session: Session, name: str, *, lock: bool = False) -> Tenant | None:
+    """The tenant of a slug or of a UUID's text.
+
+    Args:
+        lock: whether nobody else shall change it before this transaction ends.
+    """
     statement = select(*_TENANT).where(
         (TenantRow.slug == name) | (cast(TenantRow.id, String) == name.lower())
     )
+    if lock:
+        statement = statement.with_for_update(key_share=True)
     row = session.execute(statement).mappings().first()
     return None if row is None else Tenant(**row)
 
 
-def set_tenant_active(session: Session, tenant_id: UUID, active: bool) -> None:
-    """Open or close a tenant's door; its records stay."""
-    session.execute(update(TenantRow).where(TenantRow.id == tenant_id).values(is_active=active))
+def change_tenant(session: Session, tenant_id: UUID, values: Mapping[str, Any]) -> None:
+    """Change the name of a tenant, or open or close its door; its records stay."""
+    session.execute(update(TenantRow).where(TenantRow.id == tenant_id).values(**values))
+
+
+def get_settings(session: Session, tenant_id: UUID) -> dict[str, Any]:
+    """All settings of a tenant that were ever set, by name."""
+    statement = select(TenantRow.settings).where(TenantRow.id == tenant_id)
+    return dict(session.execute(statement).scalar_one())
+
+
+def set_settings(
+    session: Session, tenant_id: UUID, values: Mapping[str, Any], *, drop: Iterable[str]
+) -> None:
+    """Set and drop settings of a tenant; those that are not named stay as they are."""
+    changed = TenantRow.settings.op("-")(cast(list(drop), ARRAY(String)))
+    merged = changed.op("||")(cast(dict(values), JSONB))
+    statement = update(TenantRow).where(TenantRow.id == tenant_id).values(settings=merged)
+    session.execute(statement)
 
 
 def add_key(session: Session, key: ApiKey, secret_sha256: bytes) -> None:
@@ -62,17 +91,27 @@ def add_key(session: Session, key: ApiKey, secret_sha256: bytes) -> None:
     session.execute(insert(ApiKeyRow).values(**values, secret_sha256=secret_sha256))
 
 
-def list_keys(session: Session, tenant_id: UUID) -> list[ApiKey]:
-    """The keys of a tenant, oldest first."""
-    statement = select(*_KEY).where(ApiKeyRow.tenant_id == tenant_id).order_by(ApiKeyRow.created_at)
-    return [_key(row) for row in session.execute(statement).mappings()]
+def list_keys(
+    session: Session, tenant_id: UUID, *, after: UUID | None = None, limit: int | None = None
+) -> list[ApiKey]:
+    """The keys of a tenant, or a page of them, by id: in the order of their making."""
+    statement = select(*_KEY).where(ApiKeyRow.tenant_id == tenant_id).order_by(ApiKeyRow.id)
+    if after is not None:
+        statement = statement.where(ApiKeyRow.id > after)
+    return [_key(row) for row in session.execute(statement.limit(limit)).mappings()]
 
 
-def find_keys(session: Session, name: str) -> list[ApiKey]:
-    """The keys whose shown prefix or id is `name`."""
+def find_keys(session: Session, name: str, *, lock: bool = False) -> list[ApiKey]:
+    """The keys whose shown prefix or id is `name`.
+
+    Args:
+        lock: whether nobody else shall change them before this transaction ends.
+    """
     statement = select(*_KEY).where(
         (ApiKeyRow.prefix == name) | (cast(ApiKeyRow.id, String) == name.lower())
     )
+    if lock:
+        statement = statement.with_for_update()
     return [_key(row) for row in session.execute(statement).mappings()]
 
 
@@ -86,19 +125,25 @@ def revoke_keys(session: Session, keys: Iterable[ApiKey], at: datetime) -> None:
         )
 
 
-def bind_key(session: Session, key: ApiKey, networks: Iterable[str]) -> None:
-    """Let a key be used from these networks alone; from everywhere if there are none."""
+def change_key(session: Session, key: ApiKey, values: Mapping[str, Any]) -> None:
+    """Change what a key may do, where, until when, and who holds it."""
     session.execute(
         update(ApiKeyRow)
         .where(ApiKeyRow.tenant_id == key.tenant_id, ApiKeyRow.id == key.id)
-        .values(networks=list(networks))
+        .values(**values)
     )
+
+
+def may_manage(session: Session) -> bool:
+    """Whether the role of this connection may change tenants and keys."""
+    statement = text("SELECT has_table_privilege('api_keys', 'INSERT, UPDATE')")
+    return bool(session.execute(statement).scalar_one())
 
 
 def find_principal(session: Session, secret_sha256: bytes) -> Principal | None:
     """Who the key with this hash speaks for, whether or not it may still be used."""
     row = (
-        session.execute(text("SELECT * FROM look_up_api_key(:digest)"), {"digest": secret_sha256})
+        session.execute(text("SELECT * FROM look_up_held_key(:digest)"), {"digest": secret_sha256})
         .mappings()
         .first()
     )

@@ -30,7 +30,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def product(product_environment: dict[str, str], tmp_path: Path) -> Iterator[Product]:
     """All of it."""
-    env = {**product_environment, "OPSLEDGER_ALERT_PRIVATE_TARGETS": "1"}
+    env = {**product_environment, "OPSLEDGER_PRIVATE_DESTINATIONS": "127.0.0.0/8"}
     with Product(env, tmp_path, ("web", "worker", "beat")) as product:
         yield product
 

@@ -57,7 +57,7 @@ def render() -> str:
 
 
 def _shown(default: object) -> str:
-    if default == "":
+    if default in ("", ()):
         return "empty"
     if isinstance(default, bool):
         return f"`{int(default)}`"

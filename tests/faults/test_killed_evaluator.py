@@ -16,7 +16,7 @@ from app.pipeline.notifying import deliver_messages
 from app.store.session import Database
 from tests.support.forks import Fork, until
 from tests.support.line import Line
-from tests.support.receiver import receiving
+from tests.support.receiver import HERE, receiving
 from tests.support.watching import FAILURES, Watch
 from tests.support.world import Inhabitant, World, action, opened
 
@@ -24,7 +24,7 @@ from tests.support.world import Inhabitant, World, action, opened
 @pytest.fixture
 def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app that may send to this host."""
-    with opened(replace(settings, alert_private_targets=True), maintenance) as world:
+    with opened(replace(settings, private_destinations=HERE), maintenance) as world:
         yield world
 
 

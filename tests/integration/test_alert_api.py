@@ -190,17 +190,17 @@ def test_a_rule_is_tried_against_the_past(world: World) -> None:
         )
     )
     body = rule(figure="failures", threshold=10, days=7)
-    tried = who.post(f"{RULES}/try", json=body).json
+    tried = who.post(f"{ALERTS}/try/rule", json=body).json
     assert tried["fired"] == 3
     times = [datetime.fromisoformat(one["fired_at"]) for one in tried["firings"]]
     for at, fired_at in zip(bursts, times, strict=True):
         assert timedelta(0) <= fired_at - at <= timedelta(minutes=1)
     assert all(one["worst"] == 11 for one in tried["firings"])
     assert tried["firings"][0]["resolved_at"] is not None
-    assert who.post(f"{RULES}/try", json={**body, "days": 2}).json["fired"] == 1
-    assert who.post(f"{RULES}/try", json={**body, "threshold": 11}).json["fired"] == 0
+    assert who.post(f"{ALERTS}/try/rule", json={**body, "days": 2}).json["fired"] == 1
+    assert who.post(f"{ALERTS}/try/rule", json={**body, "threshold": 11}).json["fired"] == 0
     assert len(who.get(RULES).json) == len(DEFAULT_RULES)
-    assert "days" in refused_fields(who.post(f"{RULES}/try", json={**body, "days": 31}))
+    assert "days" in refused_fields(who.post(f"{ALERTS}/try/rule", json={**body, "days": 31}))
 
 
 def test_a_silence_would_have_been_told_of_by_a_trial(world: World) -> None:
@@ -210,9 +210,9 @@ def test_a_silence_would_have_been_told_of_by_a_trial(world: World) -> None:
     for minutes in range(0, 1440, 10):
         world.put(audit(who.tenant_id, at=now - timedelta(minutes=minutes + 1)))
     body = rule(kind="audit", comparison="<", threshold=1, window_s=900, days=1)
-    assert who.post(f"{RULES}/try", json=body).json["fired"] <= 1  # before the first one
+    assert who.post(f"{ALERTS}/try/rule", json=body).json["fired"] <= 1  # before the first one
     body["window_s"] = 300
-    assert who.post(f"{RULES}/try", json=body).json["fired"] > 100
+    assert who.post(f"{ALERTS}/try/rule", json=body).json["fired"] > 100
 
 
 def cli(world: World, *args: str) -> str:

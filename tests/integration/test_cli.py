@@ -227,6 +227,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash(live: World, maintenance: Databa
         "prefix": prefix(secret),
         "scopes": ["logs:read", "logs:read:payloads"],
         "networks": [],
+        "holder": "machine",
         "expires_at": None,
     }
     random_part = secret[len(prefix(secret)) :]
@@ -249,9 +250,33 @@ def test_a_key_opens_just_what_its_scopes_say(world: World) -> None:
     for path in (contacts, ACTIONS):
         assert client.get(path, headers={"X-API-Key": adapter}).status_code == 200
     listed = run(world, "keys", "list", name)
-    assert "adapter:use,logs:read" in listed
-    everything = [word for scope in Scope for word in ("--scope", scope.value)]
+    assert "logs:read,adapter:use" in listed
+    all_for_tenants = [scope.value for scope in Scope if scope is not Scope.ADMIN]
+    everything = [word for scope in all_for_tenants for word in ("--scope", scope)]
     assert use(world, create_key(world, name, *everything)) == 200
+    said = refused(world, "keys", "create", name, "--name", "ci", "--scope", "admin")
+    assert "operator tenant" in " ".join(said.split())
+
+
+def test_a_key_is_changed_and_a_tenant_set(live: World) -> None:
+    """As over HTTP, where the rules are tried one by one."""
+    name = slug()
+    tenant_id = create_tenant(live, name)
+    secret = create_key(live, name)
+    said = run(live, "keys", "change", prefix(secret), "--holder", "human", "--scope", "logs:read")
+    assert said == f"Changed key {prefix(secret)}\n"
+    listed = run(live, "keys", "list", name).splitlines()[-1].split()
+    assert listed[2:4] == ["human", "logs:read"]
+    assert "at least one of" in refused(live, "keys", "change", prefix(secret))
+
+    assert "key_days_max  90" in run(live, "tenants", "settings", name, "--set", "key_days_max=90")
+    assert "key_days_max  90" in run(live, "tenants", "settings", name)
+    said = refused(live, "keys", "create", name, "--name", "x", "--expires-days", "91")
+    assert "at most 90 days" in said
+    for wrong in ("key_days_max", "key_days_max=no", "motto=1"):
+        refused(live, "tenants", "settings", name, "--set", wrong)
+    acts = [(r["action"], r["resource_type"]) for r in audits(live, tenant_id)]
+    assert acts[2:] == [("update", "api_key"), ("set", "tenant_settings")]
 
 
 def test_a_key_for_some_days_says_when_it_ends(world: World) -> None:

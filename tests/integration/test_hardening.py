@@ -67,6 +67,57 @@ def test_pages_of_other_origins_are_told_nothing(world: World, method: str) -> N
         assert given == [], path
 
 
+OURS = "https://app.example.com"
+
+
+def test_pages_of_an_origin_that_is_named_may_ask_and_read(
+    settings: Settings, maintenance: Database
+) -> None:
+    """Of exactly that one, with a key and without cookies; errors too, or a page sees none."""
+    named = replace(settings, cors_origins=(OURS, "http://localhost:3000"))
+    with opened(named, maintenance) as world:
+        tenant = world.settle()
+        for origin in named.cors_origins:
+            asked = {**tenant.headers, "Origin": origin}
+            for path, status in ((PATHS[0], 200), (f"{PATHS[0]}?limit=0", 400)):
+                answer = tenant.client.get(path, headers=asked)
+                assert answer.status_code == status
+                assert answer.headers["Access-Control-Allow-Origin"] == origin
+                assert "Link" in answer.headers["Access-Control-Expose-Headers"]
+                assert "Access-Control-Allow-Credentials" not in answer.headers
+                assert answer.vary.to_header() == "Origin"
+        for stranger in (ELSEWHERE, f"{OURS}.evil.example", f"{OURS}:8443", "null", OURS.upper()):
+            answer = tenant.client.get(PATHS[0], headers={**tenant.headers, "Origin": stranger})
+            assert "Access-Control-Allow-Origin" not in answer.headers
+            assert answer.vary.to_header() == "Origin"
+        page = tenant.client.get("/docs", headers={"Origin": OURS})
+        assert "Access-Control-Allow-Origin" not in page.headers
+
+
+def test_a_page_is_told_beforehand_what_it_may_ask(
+    settings: Settings, maintenance: Database
+) -> None:
+    """A preflight has no key, and needs none; methods are those of the route."""
+    with opened(replace(settings, cors_origins=(OURS,)), maintenance) as world:
+        client = world.app.test_client()
+        for path, methods in (
+            (PATHS[0], {"GET", "HEAD", "OPTIONS"}),
+            ("/api/v1/crm/contacts", {"GET", "HEAD", "OPTIONS", "POST"}),
+        ):
+            answer = client.options(
+                path, headers={"Origin": OURS, "Access-Control-Request-Method": "GET"}
+            )
+            assert answer.status_code == 200
+            allowed = answer.headers["Access-Control-Allow-Methods"]
+            assert set(allowed.split(", ")) == methods
+            assert "X-API-Key" in answer.headers["Access-Control-Allow-Headers"]
+            assert int(answer.headers["Access-Control-Max-Age"]) > 0
+        answer = client.options(
+            PATHS[0], headers={"Origin": ELSEWHERE, "Access-Control-Request-Method": "GET"}
+        )
+        assert not [name for name in dict(answer.headers) if name.startswith("Access-Control")]
+
+
 def test_over_tls_a_browser_is_told_to_stay_there(
     settings: Settings, maintenance: Database
 ) -> None:

@@ -9,6 +9,7 @@ from werkzeug.routing import Rule
 
 from app.api import BASE
 from app.config import load_settings
+from app.domain.access import Scope
 from app.store.session import Database
 from tests.support.household import Household, furnish
 from tests.support.world import next_page, opened, problem_of, refused_fields
@@ -38,10 +39,51 @@ def houses(
         yield furnish(world), furnish(world)
 
 
-def served_rules(house: Household) -> list[Rule]:
-    """Every route of the API."""
-    rules = house.who.client.application.url_map.iter_rules()
-    return [rule for rule in rules if rule.rule.startswith(BASE)]
+def served_rules(house: Household, *, admin: bool = False) -> list[Rule]:
+    """Every route of the API that is for tenants, or for the operator."""
+    app = house.who.client.application
+    for_operator = {
+        endpoint: getattr(view, "required_scope", None) is Scope.ADMIN
+        for endpoint, view in app.view_functions.items()
+    }
+    return [
+        rule
+        for rule in app.url_map.iter_rules()
+        if rule.rule.startswith(BASE) and for_operator[rule.endpoint] == admin
+    ]
+
+
+def test_no_route_of_the_operator_is_open_to_a_tenant(houses: tuple[Household, Household]) -> None:
+    """Whatever the scopes of its key, for itself as little as for another."""
+    mine, theirs = houses
+    tried = 0
+    for rule in served_rules(mine, admin=True):
+        for house in (mine, theirs):
+            for method in rule.methods - {"HEAD", "OPTIONS"}:
+                refused = mine.who.client.open(
+                    path_of(rule, house.path_values),
+                    method=method,
+                    headers=mine.who.headers,
+                    json=None if method == "GET" else {},
+                )
+                assert "operator" in problem_of(refused, 403)["detail"]
+                tried += 1
+    assert tried >= 20
+
+
+def test_what_the_operator_asks_of_a_tenant_is_of_that_tenant(
+    houses: tuple[Household, Household],
+) -> None:
+    """What names a tenant or a key shows that one."""
+    mine, theirs = houses
+    for rule in served_rules(mine, admin=True):
+        query = mine.needed(rule.rule)
+        if "GET" not in rule.methods or not (rule.arguments or query):
+            continue
+        answer = mine.operator.get(path_of(rule, mine.path_values), query_string=query)
+        assert answer.status_code == 200, rule.rule
+        assert theirs.marker not in answer.text
+        assert str(theirs.who.tenant_id) not in answer.text
 
 
 def path_of(rule: Rule, values: dict[str, str]) -> str:
@@ -87,7 +129,7 @@ def test_every_route_shows_a_tenant_its_own(houses: tuple[Household, Household])
     for rule in served_rules(mine):
         if "GET" in rule.methods:
             response = mine.who.get(
-                path_of(rule, mine.path_values), query_string=required(mine, rule)
+                path_of(rule, mine.path_values), query_string=mine.needed(rule.rule)
             )
             assert response.status_code == 200, rule.rule
             if rule.rule.removeprefix(BASE) in COUNTING:
@@ -98,18 +140,13 @@ def test_every_route_shows_a_tenant_its_own(houses: tuple[Household, Household])
                 assert mine.marker in response.get_data(as_text=True), rule.rule
 
 
-def required(house: Household, rule: Rule) -> dict[str, str]:
-    """The parameters a route cannot do without, with words of this tenant."""
-    return {"q": house.marker} if rule.rule.endswith("/search") else {}
-
-
 def test_no_list_shows_a_foreign_word(houses: tuple[Household, Household]) -> None:
     """Every route without a path argument, asked plainly and with another's words."""
     mine, theirs = houses
     for rule in served_rules(mine):
         if rule.arguments or "GET" not in rule.methods:
             continue
-        for asked in (required(mine, rule), required(theirs, rule)):
+        for asked in (mine.needed(rule.rule), theirs.needed(rule.rule)):
             response = mine.who.get(rule.rule, query_string=asked)
             assert response.status_code == 200
             assert theirs.marker not in response.get_data(as_text=True), rule.rule

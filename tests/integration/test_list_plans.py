@@ -169,13 +169,16 @@ LEARNT = {
 
 def test_a_list_visits_few_rows_whatever_the_planner_believes(archive: Archive) -> None:
     """Of 12,000 rows it looks at those of the glance, and at few besides: without statistics, with
-    the right ones and with wrong ones.
+    the right ones and with wrong ones. Without any, all indexes of a small partition cost the
+    same to the planner, and it may take another one in a week or two: as many rows as the tenant
+    has there.
     """
     for learnt, statements in LEARNT.items():
         archive.learn(statements)
+        slack = 1000 if statements else 4000
         for path in (*SPARSE, *FREQUENT):
             visited = sum(plan.visited for plan in archive.plans(path))
-            assert visited <= GLANCE_ROWS + 1000, (learnt, path, visited)
+            assert visited <= GLANCE_ROWS + slack, (learnt, path, visited)
 
 
 def test_no_list_passes_over_a_log(archive: Archive) -> None:

@@ -366,6 +366,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
         ("find_api_key", "opsledger_web"),
         ("look_up_api_key", "opsledger_web"),
+        ("look_up_held_key", "opsledger_web"),
         ("pipeline_state", "opsledger_maintenance opsledger_web"),
         ("redaction_policies", "opsledger_web"),
     ]

@@ -18,7 +18,7 @@ from app.errors import ChannelError
 from app.pipeline.notifying import TRIES_MAX, deliver_messages
 from app.store.session import Database
 from tests.support.mail import mail_server
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import HERE, Receiver, receiving
 from tests.support.watching import FAILURES, Watch
 from tests.support.world import Inhabitant, World, action, opened, problem_of, refused_fields
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app that may send to this host."""
-    with opened(replace(settings, alert_private_targets=True), maintenance) as world:
+    with opened(replace(settings, private_destinations=HERE), maintenance) as world:
         yield world
 
 

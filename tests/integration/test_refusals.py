@@ -1,15 +1,19 @@
 """Who was turned away is on record: at once, and without a flood of records."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
-from app.api import refusals
-from app.domain.access import OPERATOR_TENANT_ID
-from tests.support.world import ALL_SCOPES, Inhabitant, World, eventually, problem_of
+from app.api import counted
+from app.config import Settings
+from app.domain.access import OPERATOR_TENANT_ID, Scope
+from app.store import tenants as store
+from app.store.session import Database
+from tests.support.world import ALL_SCOPES, Inhabitant, World, eventually, opened, problem_of
 
 ACTIONS = "/api/v1/logs/actions"
 AUDITS = "/api/v1/logs/audits"
@@ -18,7 +22,7 @@ AUDITS = "/api/v1/logs/audits"
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second for the minute."""
-    monkeypatch.setattr(refusals, "PERIOD_S", 1.0)
+    monkeypatch.setattr(counted, "PERIOD_S", 1.0)
 
 
 def knock(world: World, secret: str, address: str) -> None:
@@ -83,8 +87,8 @@ def test_a_flood_makes_two_records(live: World, monkeypatch: pytest.MonkeyPatch)
     def records() -> list[dict[str, Any]]:
         return on_record(live, OPERATOR_TENANT_ID, ip_address=where)
 
-    time.sleep(refusals.PERIOD_S)  # that of the test before
-    monkeypatch.setattr(refusals, "PERIOD_S", 5.0)  # a busy machine takes long for forty requests
+    time.sleep(counted.PERIOD_S)  # that of the test before
+    monkeypatch.setattr(counted, "PERIOD_S", 5.0)  # a busy machine takes long for forty requests
     for _ in range(40):
         knock(live, f"ops_live_{uuid4().hex}", where)
     assert len(records()) == 1
@@ -100,15 +104,15 @@ def test_a_flood_from_everywhere_makes_few_records(
     live: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Past so many addresses they are counted together, and the sum is right."""
-    monkeypatch.setattr(refusals, "CASES_MAX", 5)
+    monkeypatch.setattr(counted, "CASES_MAX", 5)
     tenant = live.settle(networks=("10.0.0.0/8",))
     for _ in range(60):
         knock(live, tenant.secret, address())
 
-    def counted() -> int:
+    def total() -> int:
         return sum(record["metadata"]["count"] for record in on_record(live, tenant.tenant_id))
 
-    eventually(lambda: counted() == 60)
+    eventually(lambda: total() == 60)
     records = on_record(live, tenant.tenant_id)
     assert len(records) <= 15
     assert records[-1]["ip_address"] is None
@@ -120,3 +124,48 @@ def test_who_sends_no_key_is_no_case(live: World) -> None:
     response = live.app.test_client().get(ACTIONS, environ_overrides={"REMOTE_ADDR": where})
     problem_of(response, 401)
     assert on_record(live, OPERATOR_TENANT_ID, ip_address=where) == []
+
+
+def test_a_key_that_lacks_a_scope_is_on_record_with_what_it_asked_for(live: World) -> None:
+    """For a route, for a search in payloads, and for what only the operator may."""
+    tenant = live.settle([Scope.LOGS_READ, Scope.ADMIN])
+    for path in ("/api/v1/crm/contacts", f"{ACTIONS}?q=x", "/api/v1/admin/tenants"):
+        problem_of(tenant.get(path), 403)
+    found = on_record(live, tenant.tenant_id)
+    assert [record["metadata"]["reason"] for record in found] == ["scope"] * 3
+    assert [record["metadata"]["asked"] for record in found] == [
+        *("adapter:use", "logs:read:payloads", "admin")
+    ]
+    assert found[0]["metadata"]["http"]["route"] == "/api/v1/crm/contacts"
+
+
+def test_a_key_of_an_inactive_tenant_is_on_record(live: World) -> None:
+    """With its tenant, which may wonder."""
+    tenant = live.settle()
+    with live.maintenance.unrestricted_unsafe() as session:
+        store.change_tenant(session, tenant.tenant_id, {"is_active": False})
+    problem_of(tenant.get(ACTIONS), 403)
+    with live.maintenance.unrestricted_unsafe() as session:
+        store.change_tenant(session, tenant.tenant_id, {"is_active": True})
+    (record,) = on_record(live, tenant.tenant_id)
+    assert record["metadata"]["reason"] == "inactive"
+
+
+def test_a_key_past_its_quota_is_on_record_as_counts(
+    settings: Settings, maintenance: Database, worker: None
+) -> None:
+    """Not once for each of the thousands of requests of a client gone wild."""
+    with opened(replace(settings, reads_per_minute_key=5), maintenance) as world:
+        tenant = world.settle()
+        statuses = [tenant.get("/api/v1/logs/stats").status_code for _ in range(60)]
+        refused = statuses.count(429)
+        assert refused >= 50
+
+        def total() -> int:
+            found = on_record(world, tenant.tenant_id)
+            return sum(record["metadata"]["count"] for record in found)
+
+        eventually(lambda: total() == refused)
+        records = on_record(world, tenant.tenant_id)
+        assert len(records) <= 6
+        assert {record["metadata"]["asked"] for record in records} == {"key-reads"}

@@ -25,6 +25,8 @@ KEPT = ("sandbox_contacts", "sandbox_items", "documents", "provider_accounts")
 SCOPED = (*LOGS, *ROLLUPS, *KEPT, "log_batches", "tenants")
 DENIED = psycopg2.errors.InsufficientPrivilege
 
+KEY_FUNCTIONS = ("find_api_key", "look_up_api_key", "look_up_held_key")
+
 
 @pytest.fixture(scope="module")
 def houses(
@@ -360,7 +362,10 @@ def test_the_worker_writes_what_it_cannot_read(
             *("SELECT name FROM tenants", "SELECT * FROM dead_letters"),
             *("UPDATE log_batches SET row_count = 0", "DELETE FROM log_batches"),
             *("DELETE FROM shipments", "SELECT add_action_type('crm_dance')"),
-            *(f"SELECT * FROM {name}('')" for name in ("find_api_key", "look_up_api_key")),
+            *(
+                f"SELECT * FROM {name}('')"
+                for name in ("find_api_key", "look_up_api_key", "look_up_held_key")
+            ),
         ):
             with pytest.raises(DENIED):
                 cursor.execute(statement)
@@ -418,7 +423,7 @@ def test_the_key_lookup_returns_one_key_and_no_list(
     """Without the secret's hash there is nothing to find."""
     with speaking_as(environment) as cursor:
         for digest in (None, b"", b"%", b"\x00" * 32):
-            for function in ("find_api_key", "look_up_api_key"):
+            for function in KEY_FUNCTIONS:
                 cursor.execute(f"SELECT * FROM {function}(%s)", (digest,))
                 assert cursor.fetchall() == []
 

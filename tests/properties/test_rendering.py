@@ -1,6 +1,7 @@
 """A list's bytes say what its schema would say of the records, whatever they hold."""
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,9 @@ import marshmallow as ma
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.api.schemas import ActionLogSummarySchema, AuditLogSummarySchema
+from app.api.rendering import respond_series
+from app.api.schemas import ActionLogSummarySchema, AuditLogSummarySchema, SeriesPointSchema
+from app.domain.analytics import SeriesPoint
 from app.domain.records import Record
 from tests.support.strategies import clean_text, json_objects
 from tests.support.world import World, action, audit
@@ -68,3 +71,25 @@ def test_action_lists_are_what_their_schema_dumps(world: World, values: list[Any
 def test_audit_lists_are_what_their_schema_dumps(world: World, values: list[Any]) -> None:
     """Changes of any JSON, also integers that no machine word holds."""
     check(world, "/api/v1/logs/audits", AuditLogSummarySchema(many=True), audit, values)
+
+
+POINTS = st.builds(
+    SeriesPoint,
+    start=st.integers(0, 4_000_000_000).map(lambda second: datetime.fromtimestamp(second, UTC)),
+    count=st.integers(0, 2**53),
+    errors=st.integers(0, 2**53),
+    by_status=st.dictionaries(st.sampled_from(("success", "failure")), st.integers(1, 2**53)),
+    average_execution_time_ms=st.floats(0, 2**31).map(lambda ms: round(ms, 2)),
+    percentiles_ms=st.fixed_dictionaries(
+        {name: st.none() | st.floats(0, 2**31) for name in ("p50", "p95", "p99")}
+    ),
+)
+
+
+@given(points=st.lists(POINTS, max_size=4))
+def test_a_series_is_what_its_schema_dumps(points: list[SeriesPoint]) -> None:
+    """Each point with all fields in the contract's order."""
+    schema = SeriesPointSchema(many=True)
+    shown = respond_series(points).get_data()
+    assert read(shown) == read(json.dumps(schema.dump(points)))
+    assert all(list(point) == list(schema.fields) for point in json.loads(shown))

@@ -17,11 +17,23 @@ class Household:
     """A tenant with one of everything, each marked with a text that no other tenant has."""
 
     who: Inhabitant
+    operator: Inhabitant
     marker: str
     action_id: UUID
     audit_id: UUID
     items: dict[str, str]
+    key_id: UUID
     watched: dict[str, str]
+
+    def asker(self, path: str) -> Inhabitant:
+        """Whose key opens a path: the tenant's, or the operator's that administers it."""
+        return self.operator if path.startswith("/api/v1/admin") else self.who
+
+    def needed(self, path: str) -> dict[str, str]:
+        """The query parameters that a path cannot do without, in this tenant's words."""
+        if path.endswith("/search"):
+            return {"q": self.marker}
+        return {"tenant_id": str(self.who.tenant_id)} if path.endswith("/admin/keys") else {}
 
     @property
     def path_values(self) -> dict[str, str]:
@@ -34,13 +46,16 @@ class Household:
             "operation_id": f"operation {self.marker}",
             "resource_type": "contact",
             "resource_id": f"resource/{self.marker}",
+            "tenant_id": str(self.who.tenant_id),
+            "key_id": str(self.key_id),
         }
 
 
 def furnish(world: World) -> Household:
     """A new tenant with 30 action logs, 30 audit logs and one thing of each family."""
     who = world.settle()
-    marker = f"mark{who.tenant_id.hex}"
+    key = world.give_key(who.tenant_id, f"ops_{marker_of(who)}", (), name=marker_of(who))
+    marker = marker_of(who)
     actions = [
         action(
             who.tenant_id,
@@ -69,12 +84,15 @@ def furnish(world: World) -> Household:
         for number in range(30)
     ]
     world.put(*actions, *audits)
+    operator = world.operator()
     with world.maintenance.unrestricted_unsafe() as session:
         put_account(
             session, who.tenant_id, "knowledge", provider="local", options={}, credentials=None
         )
     items = _kept_by_providers(who, marker)
-    return Household(who, marker, actions[0].id, audits[0].id, items, _watched(world, who, marker))
+    watched = _watched(world, who, marker)
+    ids = (actions[0].id, audits[0].id)
+    return Household(who, operator, marker, *ids, items, key.id, watched)
 
 
 def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:
@@ -102,3 +120,8 @@ def _kept_by_providers(who: Inhabitant, marker: str) -> dict[str, str]:
     return {
         name: make_item(who, family, **values)["id"] for name, (family, values) in marked.items()
     }
+
+
+def marker_of(who: Inhabitant) -> str:
+    """A text that only this tenant has."""
+    return f"mark{who.tenant_id.hex}"

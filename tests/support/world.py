@@ -19,7 +19,7 @@ from app.auth import hash_secret
 from app.capture import log_action
 from app.capture.recorder import EXTENSION
 from app.config import Settings
-from app.domain.access import ApiKey, Scope
+from app.domain.access import OPERATOR_TENANT_ID, ApiKey, Scope
 from app.domain.codec import encode
 from app.domain.records import ActionRecord, ActionStatus, AuditRecord, Record
 from app.extension import Opsledger
@@ -186,13 +186,23 @@ class World:
         self.give_key(tenant_id, secret, scopes, **key)
         return Inhabitant(tenant_id, slug, secret, self.app.test_client())
 
+    def operator(self) -> Inhabitant:
+        """A key of the operator tenant, which administers."""
+        secret = f"ops_test_{uuid7().hex}"
+        self.give_key(OPERATOR_TENANT_ID, secret, ALL_SCOPES)
+        return Inhabitant(OPERATOR_TENANT_ID, "operator", secret, self.app.test_client())
+
     def give_key(self, tenant_id: UUID, secret: str, scopes: Iterable[str], **key: Any) -> ApiKey:
         """A further key of a tenant."""
-        values: dict[str, Any] = {"expires_at": None, "revoked_at": None, "last_used_at": None}
+        values: dict[str, Any] = {
+            "name": "test",
+            "expires_at": None,
+            "revoked_at": None,
+            "last_used_at": None,
+        }
         made = ApiKey(
             tenant_id=tenant_id,
             id=uuid7(),
-            name="test",
             prefix=secret[:17],
             scopes=tuple(scopes),
             created_at=datetime.now(UTC),

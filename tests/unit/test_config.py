@@ -46,7 +46,7 @@ def test_every_setting_has_a_name_a_unit_a_reason_and_a_valid_default() -> None:
         assert name in WITHOUT_PREFIX or name.startswith("OPSLEDGER_")
         assert item.metadata["unit"]
         assert item.metadata["reason"].endswith(".")
-        if item.default != "":
+        if item.default not in ("", ()):
             text = str(int(item.default)) if isinstance(item.default, bool) else str(item.default)
             assert getattr(load_settings({name: text}), item.name) == item.default
 

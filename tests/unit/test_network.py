@@ -1,6 +1,5 @@
 """Calls out, against a real server on this host: bounds, pooling, and addresses nobody may call."""
 
-import ipaddress
 import socket
 import time
 from collections.abc import Iterator
@@ -8,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from app.domain.destinations import Destinations
 from app.errors import ProviderAway, ProviderError, ProviderNonsense, ProviderTimeout
 from app.providers import network as module
 from app.providers.messages import Request, json_request
 from app.providers.network import Network
 from tests.support.peer import Asked, Peer, reply, serving
 
-HERE = [ipaddress.ip_network("127.0.0.1/32")]
+HERE = Destinations(["127.0.0.1/32"])
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ FORBIDDEN = [
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_no_address_of_our_own_networks_can_be_called(host: str, scheme: str) -> None:
     """However it is written."""
-    network = Network()
+    network = Network(Destinations())
     with pytest.raises(ProviderAway, match="public"):
         network.send(json_request("GET", f"{scheme}://{host}:1/"), timeout_s=1)
 
@@ -173,7 +173,9 @@ def test_a_name_that_resolves_to_an_own_address_cannot_be_called(
     ]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
     with pytest.raises(ProviderAway, match="public"):
-        Network().send(json_request("GET", f"https://rebound.example:{port}/"), timeout_s=1)
+        Network(Destinations()).send(
+            json_request("GET", f"https://rebound.example:{port}/"), timeout_s=1
+        )
     assert peer.connections == 0
 
 

@@ -7,8 +7,8 @@ and the secret of a channel can be written by the web role and not read.
 
 from alembic import op
 
-revision = "0024_alerts"
-down_revision = "0023_pipeline_state"
+revision = "0025_alerts"
+down_revision = "0024_pipeline_state"
 branch_labels = None
 depends_on = None
 

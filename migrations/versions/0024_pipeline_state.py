@@ -6,8 +6,8 @@ counts for it. Counts are bounded: what is looked at each few seconds must not r
 
 from alembic import op
 
-revision = "0023_pipeline_state"
-down_revision = "0022_archives"
+revision = "0024_pipeline_state"
+down_revision = "0023_api_key_holder"
 branch_labels = None
 depends_on = None
 

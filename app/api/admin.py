@@ -1,0 +1,352 @@
+"""The admin endpoints: tenants, keys and tenants' settings, for keys of the operator tenant alone.
+
+What they change is on record in the audit log of the tenant that it concerns.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+import flask
+import marshmallow as ma
+
+from ..administration import NewKey
+from ..auth import requires
+from ..domain.access import ApiKey, Holder, Scope, Tenant
+from ..domain.filters import CURSOR_CHARS_MAX, PAGE_ROWS_MAX, open_cursor, seal_cursor
+from ..domain.tenancy import (
+    KEY_DAYS_MAX,
+    KEY_NAME_CHARS_MAX,
+    NETWORKS_MAX,
+    OVERLAP_MAX,
+    SLUG_FORM,
+    SLUG_RULE,
+    TENANT_NAME_CHARS_MAX,
+)
+from .declared import path_uuid_parameter
+from .fields import Flag, Timestamp, Uuid, text, whole_number
+from .identifiers import path_uuid
+from .paging import next_link
+from .parsing import Blueprint
+from .schemas import described
+from .service import current_service
+
+NETWORK_CHARS_MAX = 49  # of the longest IPv6 network as text
+OVERLAP_DEFAULT = timedelta(days=1)
+LOOKING = "shows no secret and no record; what was changed is on record"
+OF_TENANT = [path_uuid_parameter("tenant_id")]
+OF_KEY = [path_uuid_parameter("key_id")]
+
+blueprint = Blueprint("admin", __name__, description="Tenants and keys, for the operator.")
+
+
+class Made(Protocol):
+    """What was made at some time, as its id says."""
+
+    @property
+    def id(self) -> UUID:
+        """A UUIDv7, or the operator's."""
+        ...
+
+
+Thing = TypeVar("Thing", bound=Made)
+Listed = tuple[Sequence[Thing], int, dict[str, str]]
+
+
+class TenantListQuery(ma.Schema):
+    """A page."""
+
+    limit = whole_number(1, PAGE_ROWS_MAX, load_default=100)
+    after = described(text(1, CURSOR_CHARS_MAX), "Cursor from the Link header.")
+
+
+class KeyListQuery(TenantListQuery):
+    """A page of a tenant's keys."""
+
+    tenant_id = Uuid(required=True)
+
+
+class TenantSchema(ma.Schema):
+    """A tenant."""
+
+    id = ma.fields.UUID(required=True)
+    name = ma.fields.String(required=True)
+    slug = ma.fields.String(required=True)
+    is_active = ma.fields.Boolean(required=True)
+    created_at = Timestamp(required=True)
+
+
+class NewTenantSchema(ma.Schema):
+    """A tenant to be made."""
+
+    slug = ma.fields.String(
+        required=True,
+        validate=ma.validate.Regexp(f"^{SLUG_FORM.pattern}$", error=f"{SLUG_RULE.capitalize()}."),
+    )
+    name = described(text(1, TENANT_NAME_CHARS_MAX), "Shown name; the slug if not given.")
+
+
+class TenantChangesSchema(ma.Schema):
+    """What of a tenant can be changed."""
+
+    name = text(1, TENANT_NAME_CHARS_MAX)
+    is_active = described(Flag(), "Whether its keys are served.")
+
+    @ma.validates_schema
+    def check_not_empty(self, data: dict[str, Any], **_: Any) -> None:
+        """Refuse a change of nothing."""
+        if not data:
+            raise ma.ValidationError("Must set at least one of: is_active, name.")
+
+
+class TenantSettingsSchema(ma.Schema):
+    """What can be set for a tenant; in a change, null drops a setting."""
+
+    key_days_max = described(
+        whole_number(1, KEY_DAYS_MAX, allow_none=True, strict=True),
+        "How many days from now a key of the tenant may end at the latest; without it, a key need"
+        " not end. Judged when a key is made, changed or rotated.",
+    )
+
+
+class KeySchema(ma.Schema):
+    """An API key without its secret."""
+
+    id = ma.fields.UUID(required=True)
+    tenant_id = ma.fields.UUID(required=True)
+    name = ma.fields.String(required=True)
+    prefix = ma.fields.String(required=True)
+    scopes = ma.fields.List(ma.fields.String(), required=True)
+    networks = ma.fields.List(ma.fields.String(), required=True)
+    holder = ma.fields.String(required=True)
+    created_at = Timestamp(required=True)
+    expires_at = Timestamp(required=True, allow_none=True)
+    revoked_at = described(
+        Timestamp(required=True, allow_none=True), "In the future: the end of a rotation's overlap."
+    )
+    last_used_at = described(
+        Timestamp(required=True, allow_none=True), "Noted at most once a minute."
+    )
+
+
+class NewKeyAnswerSchema(KeySchema):
+    """An API key that was just made."""
+
+    secret = described(ma.fields.String(required=True), "Shown this once.")
+
+
+class RotationSchema(NewKeyAnswerSchema):
+    """The new key of a rotation."""
+
+    old_key_ends_at = Timestamp(required=True)
+
+
+class KeyChangesSchema(ma.Schema):
+    """What of a key can be changed."""
+
+    name = text(1, KEY_NAME_CHARS_MAX)
+    scopes = ma.fields.List(
+        ma.fields.String(
+            validate=ma.validate.OneOf(
+                [scope.value for scope in Scope],
+                error=f"Must be one of: {', '.join(Scope)}.",
+            )
+        ),
+        validate=ma.validate.Length(min=1, error="Must have at least one."),
+        metadata={"description": "admin is for keys of the operator tenant alone."},
+    )
+    networks = ma.fields.List(
+        text(1, NETWORK_CHARS_MAX),
+        validate=ma.validate.Length(max=NETWORKS_MAX, error=f"Must be at most {NETWORKS_MAX}."),
+        metadata={"description": "Where it may be used from, as CIDR; none: everywhere."},
+    )
+    holder = ma.fields.String(
+        validate=ma.validate.OneOf(
+            [holder.value for holder in Holder], error=f"Must be one of: {', '.join(Holder)}."
+        ),
+        metadata={"description": "What a human reads of payloads goes on record."},
+    )
+    expires_at = Timestamp(allow_none=True)
+
+
+class NewKeySchema(KeyChangesSchema):
+    """A key to be made; without scopes it reads logs and their payloads, and a machine has it."""
+
+    tenant_id = Uuid(required=True)
+    name = text(1, KEY_NAME_CHARS_MAX, required=True)
+
+
+class RotateSchema(ma.Schema):
+    """How a key is to be replaced."""
+
+    overlap_s = described(
+        whole_number(
+            0,
+            round(OVERLAP_MAX.total_seconds()),
+            load_default=round(OVERLAP_DEFAULT.total_seconds()),
+            strict=True,
+        ),
+        "How long the old key still works, in seconds; 0 after a leak.",
+    )
+
+
+@blueprint.route("/admin/tenants")
+@requires(Scope.ADMIN, leaves_nothing=LOOKING)
+@blueprint.arguments(TenantListQuery, location="query")
+@blueprint.response(200, TenantSchema(many=True))
+def list_tenants(query: dict[str, Any]) -> Listed[Tenant]:
+    """List all tenants, oldest first. The Link header leads on."""
+    after = _place(query, "tenants")
+    found = current_service().administration.tenants(after, query["limit"] + 1)
+    return _page(found, query["limit"], "tenants")
+
+
+@blueprint.route("/admin/tenants", methods=["POST"])
+@requires(Scope.ADMIN, leaves="create tenant")
+@blueprint.no_query()
+@blueprint.arguments(NewTenantSchema)
+@blueprint.response(201, TenantSchema)
+def create_tenant(values: dict[str, Any]) -> tuple[Tenant, int, dict[str, str]]:
+    """Make a tenant."""
+    made = current_service().administration.create_tenant(values["slug"], values.get("name"))
+    location = flask.url_for("admin.get_tenant", tenant_id=str(made.id))
+    return made, 201, {"Location": location}
+
+
+@blueprint.route("/admin/tenants/<tenant_id>", parameters=OF_TENANT)
+@requires(Scope.ADMIN, leaves_nothing=LOOKING)
+@blueprint.no_query()
+@blueprint.response(200, TenantSchema)
+def get_tenant(tenant_id: str) -> Tenant:
+    """Get a tenant."""
+    return current_service().administration.tenant(_named("tenant_id", tenant_id))
+
+
+@blueprint.route("/admin/tenants/<tenant_id>", methods=["PATCH"], parameters=OF_TENANT)
+@requires(Scope.ADMIN, leaves="update, activate or deactivate tenant")
+@blueprint.no_query()
+@blueprint.arguments(TenantChangesSchema)
+@blueprint.response(200, TenantSchema)
+def change_tenant(values: dict[str, Any], tenant_id: str) -> Tenant:
+    """Rename a tenant, or stop or start to serve its keys; its records stay."""
+    tenant, _ = current_service().administration.change_tenant(
+        _named("tenant_id", tenant_id),
+        shown_name=values.get("name"),
+        is_active=values.get("is_active"),
+    )
+    return tenant
+
+
+@blueprint.route("/admin/settings/<tenant_id>", parameters=OF_TENANT)
+@requires(Scope.ADMIN, leaves_nothing=LOOKING)
+@blueprint.no_query()
+@blueprint.response(200, TenantSettingsSchema)
+def get_settings(tenant_id: str) -> dict[str, Any]:
+    """Get what is set for a tenant."""
+    return current_service().administration.settings(_named("tenant_id", tenant_id))
+
+
+@blueprint.route("/admin/settings/<tenant_id>", methods=["PATCH"], parameters=OF_TENANT)
+@requires(Scope.ADMIN, leaves="set tenant_settings")
+@blueprint.no_query()
+@blueprint.arguments(TenantSettingsSchema)
+@blueprint.response(200, TenantSettingsSchema)
+def change_settings(values: dict[str, Any], tenant_id: str) -> dict[str, Any]:
+    """Set what is given for a tenant; null drops a setting."""
+    named = _named("tenant_id", tenant_id)
+    return current_service().administration.change_settings(named, values)
+
+
+@blueprint.route("/admin/keys")
+@requires(Scope.ADMIN, leaves_nothing=LOOKING)
+@blueprint.arguments(KeyListQuery, location="query")
+@blueprint.response(200, KeySchema(many=True))
+def list_keys(query: dict[str, Any]) -> Listed[ApiKey]:
+    """List the keys of a tenant, oldest first. The Link header leads on."""
+    tenant_id = str(query["tenant_id"])
+    scope = f"keys {tenant_id}"
+    found = current_service().administration.keys(
+        tenant_id, _place(query, scope), query["limit"] + 1
+    )
+    return _page(found, query["limit"], scope)
+
+
+@blueprint.route("/admin/keys", methods=["POST"])
+@requires(Scope.ADMIN, leaves="create api_key")
+@blueprint.no_query()
+@blueprint.arguments(NewKeySchema)
+@blueprint.response(201, NewKeyAnswerSchema)
+def create_key(values: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Make a key; its secret is in this answer and nowhere else."""
+    tenant_id, name = str(values.pop("tenant_id")), values.pop("name")
+    made = current_service().administration.create_key(tenant_id, name, **values)
+    location = flask.url_for("admin.get_key", key_id=str(made.key.id))
+    return _with_secret(made), 201, {"Location": location}
+
+
+@blueprint.route("/admin/keys/<key_id>", parameters=OF_KEY)
+@requires(Scope.ADMIN, leaves_nothing=LOOKING)
+@blueprint.no_query()
+@blueprint.response(200, KeySchema)
+def get_key(key_id: str) -> ApiKey:
+    """Get a key, without its secret."""
+    return current_service().administration.key(_named("key_id", key_id))
+
+
+@blueprint.route("/admin/keys/<key_id>", methods=["PATCH"], parameters=OF_KEY)
+@requires(Scope.ADMIN, leaves="update or restrict api_key")
+@blueprint.no_query()
+@blueprint.arguments(KeyChangesSchema)
+@blueprint.response(200, KeySchema)
+def change_key(values: dict[str, Any], key_id: str) -> ApiKey:
+    """Change a key's name, scopes, networks, holder or end; every process knows within seconds."""
+    return current_service().administration.change_key(_named("key_id", key_id), values)
+
+
+@blueprint.route("/admin/keys/<key_id>/rotate", methods=["POST"], parameters=OF_KEY)
+@requires(Scope.ADMIN, leaves="rotate api_key")
+@blueprint.no_query()
+@blueprint.arguments(RotateSchema)
+@blueprint.response(201, RotationSchema)
+def rotate_key(values: dict[str, Any], key_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Replace a key by a new one that may do the same; the old one works until the overlap ends."""
+    overlap = timedelta(seconds=values["overlap_s"])
+    rotation = current_service().administration.rotate_key(_named("key_id", key_id), overlap)
+    location = flask.url_for("admin.get_key", key_id=str(rotation.new.key.id))
+    shown = {**_with_secret(rotation.new), "old_key_ends_at": rotation.ends_at}
+    return shown, 201, {"Location": location}
+
+
+@blueprint.route("/admin/keys/<key_id>/revoke", methods=["POST"], parameters=OF_KEY)
+@requires(Scope.ADMIN, leaves="revoke api_key")
+@blueprint.no_query()
+@blueprint.response(200, KeySchema)
+def revoke_key(key_id: str) -> ApiKey:
+    """End a key; every process knows within seconds."""
+    return current_service().administration.revoke_key(_named("key_id", key_id))
+
+
+def _named(name: str, value: str) -> str:
+    return str(path_uuid(name, value))
+
+
+def _with_secret(made: NewKey) -> dict[str, Any]:
+    fields = {name: getattr(made.key, name) for name in KeySchema().fields}
+    return {**fields, "secret": made.secret}
+
+
+def _place(query: dict[str, Any], scope: str) -> UUID | None:
+    cursor = query.get("after")
+    return None if cursor is None else open_cursor(cursor, None, scope, _read_place)
+
+
+def _read_place(place: bytes) -> UUID | None:
+    return UUID(bytes=place) if len(place) == 16 else None
+
+
+def _page(found: Sequence[Thing], limit: int, scope: str) -> Listed[Thing]:
+    if len(found) <= limit:
+        return found, 200, {}
+    cursor = seal_cursor(found[limit - 1].id.bytes, None, scope)
+    return found[:limit], 200, {"Link": next_link(cursor)}

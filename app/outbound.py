@@ -1,0 +1,65 @@
+"""Connections to hosts that tenants name: each is made to the very address that was judged.
+
+So a name that resolves to another address the second time gains nothing.
+"""
+
+import socket
+import time
+
+from .config import Settings
+from .domain.destinations import Destinations
+from .errors import OpsledgerError
+
+
+class DestinationRefused(OpsledgerError):
+    """This host has an address that is not public, and none of the networks that are allowed."""
+
+
+def destinations_of(settings: Settings) -> Destinations:
+    """Where the platform lets URLs of tenants lead."""
+    return Destinations(settings.private_destinations)
+
+
+def connect(
+    host: str, port: int, destinations: Destinations, *, timeout_s: float, plain: bool = False
+) -> socket.socket:
+    """A connection to a host, all of whose addresses are allowed.
+
+    Args:
+        timeout_s: of all tries together, in seconds, and from then on of each read and write.
+            Resolving the name is the system's business, and takes as long as that lets it.
+        plain: whether what is sent is not encrypted, which is for named networks alone.
+
+    Raises:
+        DestinationRefused: any address of the host is not allowed; none was tried.
+        OSError: its name is not known, or none of its addresses answers.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for *_, address in found:
+        _judge(host, str(address[0]), destinations, plain=plain)
+    deadline = time.monotonic() + timeout_s
+    last: OSError = TimeoutError(f"{host} does not answer")
+    for family, kind, protocol, _, address in found:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        made = socket.socket(family, kind, protocol)
+        try:
+            made.settimeout(left)
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            made.connect(address)
+            made.settimeout(timeout_s)
+        except OSError as error:
+            made.close()
+            last = error
+        else:
+            return made
+    raise last
+
+
+def _judge(host: str, address: str, destinations: Destinations, *, plain: bool) -> None:
+    if destinations.allow(address, public=not plain):
+        return
+    if destinations.allow(address):
+        raise DestinationRefused(f"{host} must be called by https, not http")
+    raise DestinationRefused(f"{host} is not a public address, and no other is allowed here")
