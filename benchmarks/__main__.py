@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import (
     adapter,
+    alerts,
     archive,
     backlog,
     capture,
@@ -28,6 +29,7 @@ from . import (
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "adapter": adapter.run,
+    "alerts": alerts.run,
     "archive": archive.run,
     "backlog": backlog.run,
     "capture": capture.run,
