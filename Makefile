@@ -10,7 +10,7 @@ DATA_DIR = $(or $(OPSLEDGER_DATA_DIR),.data)
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos lock flask clean
+.PHONY: help run test check bench chaos fuzz lock flask clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -22,11 +22,12 @@ run: $(VENV)/.installed-run ## start everything here until Ctrl-C (PORT=8000 OPS
 test: $(VENV)/.installed-dev ## run the tests (ARGS="-k cursor" goes to pytest)
 	@exec $(PY) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
 
-check: $(VENV)/.installed-dev ## lint, types, import law, migrations, links in the docs
+check: $(VENV)/.installed-dev ## lint, types, import law, security, migrations, links in the docs
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy app tasks
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit -q -c pyproject.toml -r app tasks 2>/dev/null # it counts the lines of each nosec
 	$(PY) -m tests.checks
 
 bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)
@@ -34,6 +35,10 @@ bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)
 
 chaos: $(VENV)/.installed-dev ## kill, freeze and cut under load, then count (ARGS="--seed 7")
 	@exec $(PY) -m benchmarks.chaos $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## 10,000 hostile payloads in and back (HOSTILE_PAYLOADS=10000 HOSTILE_SEED=7)
+	@HOSTILE_PAYLOADS=$(or $(HOSTILE_PAYLOADS),10000) HOSTILE_SEED=$(or $(HOSTILE_SEED),7) \
+	    exec $(PY) -m pytest tests/integration/test_hostile.py -s $(ARGS)
 
 flask: $(VENV)/.installed-run ## a command against the running stack (ARGS="tenants list")
 	@if test -r "$(DATA_DIR)/env"; then set -a; . "$(abspath $(DATA_DIR))/env"; set +a; \

@@ -34,6 +34,7 @@ VERDICTS = "_opsledger_verdicts"  # in flask.g
 READING = "a key reads its own tenant's logs, thousands of times a day; its use is in last_used_at"
 READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PRINCIPAL = "_opsledger_principal"  # in flask.g
+KEY_DIGEST = "opsledger.key_digest"  # in the WSGI environ, where no header gets: a session's key
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -98,7 +99,18 @@ class Authenticator:
             KeyRefused: there is no such key, or it may no longer be used.
             StoreUnavailable: the key is not remembered and the database is away.
         """
-        principal, now = self._find(secret), datetime.now(UTC)
+        if not 1 <= len(secret) <= KEY_CHARS_MAX:
+            raise KeyRefused("unknown", None)
+        return self.principal_of(hash_secret(secret))
+
+    def principal_of(self, digest: bytes) -> Principal:
+        """Who the key with this digest speaks for; a session of the dashboard keeps no more of it.
+
+        Raises:
+            KeyRefused: there is no such key, or it may no longer be used.
+            StoreUnavailable: the key is not remembered and the database is away.
+        """
+        principal, now = self._find(digest), datetime.now(UTC)
         if principal is None:
             raise KeyRefused("unknown", None)
         if not principal.usable_at(now):
@@ -106,11 +118,8 @@ class Authenticator:
             raise KeyRefused(reason, principal)
         return principal
 
-    def _find(self, secret: str) -> Principal | None:
+    def _find(self, digest: bytes) -> Principal | None:
         """Who the key speaks for, or spoke for before it ended; None if there is no such key."""
-        if not 1 <= len(secret) <= KEY_CHARS_MAX:
-            return None
-        digest = hash_secret(secret)
         with self._lock:
             known = self._known.get(digest)
         if known is None or (known.principal is None and not known.fresh):
@@ -210,8 +219,11 @@ def requires(scope: Scope, *, leaves: str = "", leaves_nothing: str = "") -> Cal
     return decorate
 
 
-def authorize(scope: Scope) -> Principal:
+def authorize(scope: Scope, *, counted: bool = True) -> Principal:
     """The request's principal, known from now on as `current_principal`.
+
+    Args:
+        counted: whether quotas count it; of a page they count the calls that it makes.
 
     Raises:
         Unauthenticated: no key, or not a usable one.
@@ -219,12 +231,10 @@ def authorize(scope: Scope) -> Principal:
             missing.
         TooManyRequests: a quota of the key or of its tenant is used up.
     """
-    secret = flask.request.headers.get(API_KEY_HEADER, "")
-    if not secret:
-        raise Unauthenticated
     door: Door = flask.current_app.extensions[DOOR]
-    principal = _admitted(door, secret)
-    _keep_quotas(door.judge(principal, flask.request.method not in READING_METHODS))
+    principal = _admitted(door)
+    if counted:
+        _keep_quotas(door.judge(principal, flask.request.method not in READING_METHODS))
     if not principal.tenant_active:
         raise Forbidden("This tenant is inactive; its records are kept, its keys are not served")
     if scope not in principal.scopes:
@@ -233,10 +243,10 @@ def authorize(scope: Scope) -> Principal:
     return principal
 
 
-def _admitted(door: Door, secret: str) -> Principal:
+def _admitted(door: Door) -> Principal:
     address = door.address()
     try:
-        principal = door.authenticator.principal(secret)
+        principal = _identified(door.authenticator)
     except KeyRefused as refusal:
         door.refused(refusal.reason, refusal.principal, address)
         raise
@@ -244,6 +254,17 @@ def _admitted(door: Door, secret: str) -> Principal:
         door.refused("network", principal, address)
         raise Forbidden(f"This API key may not be used from {address or 'an unknown address'}")
     return principal
+
+
+def _identified(authenticator: Authenticator) -> Principal:
+    """Whose the request's key is, or that of the session it belongs to."""
+    digest: bytes | None = flask.request.environ.get(KEY_DIGEST)
+    if digest is not None:
+        return authenticator.principal_of(digest)
+    secret = flask.request.headers.get(API_KEY_HEADER, "")
+    if not secret:
+        raise Unauthenticated
+    return authenticator.principal(secret)
 
 
 def _keep_quotas(verdicts: Sequence[Verdict]) -> None:

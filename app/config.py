@@ -5,17 +5,17 @@ Hides names, units, defaults and parsing; a Settings object is always complete a
 
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from .adapter_settings import AdapterSettings
 from .setting_types import (
     RABBITMQ_SCHEMES,
     REDIS_SCHEMES,
     boolean,
     level,
-    networks,
     one_of,
     read_broker_url,
     seconds,
@@ -23,6 +23,7 @@ from .setting_types import (
     secret,
     whole,
 )
+from .setting_types import setting as _setting
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -40,15 +41,8 @@ class InvalidSetting(ValueError):
 RECORD_BYTES_MAX = 256 * KIB
 
 
-def _setting(
-    name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
-) -> Any:
-    metadata = {"name": name, "unit": unit, "reason": reason, "parse": parse}
-    return field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(AdapterSettings):
     """Every setting of Opsledger; docs/configuration.md is this class as a table."""
 
     database_url: str = _setting(
@@ -244,6 +238,21 @@ class Settings:
         " changed. Empty: ingest refuses external ids.",
         secret,
     )
+    session_key: str = _setting(
+        "OPSLEDGER_SESSION_KEY",
+        "",
+        "secret",
+        "Signs the sessions of the dashboard: at least 32 characters, the same on all hosts. Empty:"
+        " nobody can sign in.",
+        secret,
+    )
+    session_hours: int = _setting(
+        "OPSLEDGER_SESSION_HOURS",
+        12,
+        "hours",
+        "How long a session of the dashboard lasts: a working day. Its key may end it sooner.",
+        whole(1),
+    )
     redaction_key: str = _setting(
         "OPSLEDGER_REDACTION_KEY",
         "",
@@ -348,78 +357,6 @@ class Settings:
         "live",
         "name",
         "Stands in every new API key (ops_live_…), so that a stray key tells where it opens.",
-    )
-    default_providers: str = _setting(
-        "OPSLEDGER_DEFAULT_PROVIDERS",
-        "",
-        "CAPABILITY=PROVIDER,…",
-        "The provider of each capability for tenants that have no account of their own, as"
-        " knowledge=local. Those not named: sandbox.",
-    )
-    credential_keys: str = _setting(
-        "OPSLEDGER_CREDENTIAL_KEYS",
-        "",
-        "secret",
-        "Encrypt the tenants' credentials: keys of `flask providers new-key` parted by commas, the"
-        " newest first. Empty: none can be kept.",
-    )
-    provider_timeout_s: float = _setting(
-        "OPSLEDGER_PROVIDER_TIMEOUT_S",
-        10.0,
-        "s",
-        "Longest wait for one answer of a provider; an account may name its own.",
-        seconds,
-    )
-    provider_attempts_max: int = _setting(
-        "OPSLEDGER_PROVIDER_ATTEMPTS_MAX",
-        3,
-        "attempts",
-        "Of one call, the first included; only what is safe to repeat is tried again.",
-        whole(1, 10),
-    )
-    provider_backoff_s: float = _setting(
-        "OPSLEDGER_PROVIDER_BACKOFF_S",
-        0.2,
-        "s",
-        "Longest pause before a second attempt, drawn by chance; it doubles for each further one.",
-        seconds,
-    )
-    provider_wait_s_max: float = _setting(
-        "OPSLEDGER_PROVIDER_WAIT_S_MAX",
-        2.0,
-        "s",
-        "Longest pause between attempts: a web thread waits. A provider whose Retry-After asks for"
-        " more is not asked again, and our caller is told.",
-        seconds,
-    )
-    provider_failures_max: int = _setting(
-        "OPSLEDGER_PROVIDER_FAILURES_MAX",
-        10,
-        "failures",
-        "In a row, of one tenant at one provider: then it is left alone for a while.",
-        whole(1),
-    )
-    provider_rest_s: float = _setting(
-        "OPSLEDGER_PROVIDER_REST_S",
-        30.0,
-        "s",
-        "How long a failing provider is left alone before one call tries it again.",
-        seconds,
-    )
-    provider_networks: str = _setting(
-        "OPSLEDGER_PROVIDER_NETWORKS",
-        "",
-        "networks",
-        "Networks, as 10.1.0.0/16, in which providers may be although they are not public, also by"
-        " plain HTTP. Empty: none, so that an account cannot make us call our own hosts.",
-        networks,
-    )
-    sandbox_faults: str = _setting(
-        "OPSLEDGER_SANDBOX_FAULTS",
-        "",
-        "N:FAULTS",
-        "Every Nth operation at the sandbox has these faults, as 10:500,ok; for trials. Empty:"
-        " none.",
     )
     log_level: str = _setting(
         "OPSLEDGER_LOG_LEVEL",

@@ -26,6 +26,7 @@ from .store.objects import LocalObjects
 from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
+from .ui import register_ui
 
 log = get_logger(__name__)
 
@@ -62,6 +63,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         judge=lambda principal, writes: limiter.judge(principal, writes=writes),
     )
     register_api(app, service)
+    register_ui(app, settings)
     register_commands(app)
     return app
 

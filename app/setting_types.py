@@ -1,7 +1,9 @@
 """The types of settings: each reads a text, or says by ValueError what it must be."""
 
 from collections.abc import Callable
+from dataclasses import field
 from ipaddress import ip_network
+from typing import Any
 from urllib.parse import urlsplit
 
 SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
@@ -11,6 +13,21 @@ RABBITMQ_SCHEMES = ("amqp", "amqps")
 CLUSTER_SCHEMES = ("sentinel", *RABBITMQ_SCHEMES)  # several servers that stand for one
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+def setting(
+    name: str, default: Any, unit: str, reason: str, parse: Callable[[str], Any] = str
+) -> Any:
+    """A field of a dataclass of settings.
+
+    Args:
+        name: of the environment variable.
+        unit: what its number counts, or what its text is.
+        reason: what it does and why its default is right, for docs/configuration.md.
+        parse: reads its text; raises ValueError that says what it must be.
+    """
+    metadata = {"name": name, "unit": unit, "reason": reason, "parse": parse}
+    return field(default=default, metadata=metadata)
 
 
 def boolean(text: str) -> bool:

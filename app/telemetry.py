@@ -14,6 +14,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from .domain.secret_values import masked
 
 LOGGER = "opsledger"
+SERVER_LOGGER = "gunicorn.error"  # quotes headers and request lines that it does not understand
 
 METRICS: dict[str, str] = {
     "opsledger_captured_total": "Records appended to the spool, by kind.",
@@ -37,6 +38,8 @@ METRICS: dict[str, str] = {
     " (it ran already in this period, or runs elsewhere), failed.",
     "opsledger_beat_age_seconds": "Time since beat's last heartbeat, at the last look of"
     " /health/ready. Alert past a minute.",
+    "opsledger_sign_ins_total": "Attempts to sign in to the dashboard, by outcome: done, refused,"
+    " limited.",
     "opsledger_provider_attempts_total": "Calls to providers, by provider and outcome: success, a"
     " code of the errors, or refused (the provider is left alone for now).",
     "opsledger_limited_total": "Requests refused with 429, by quota.",
@@ -59,6 +62,7 @@ PERSISTED = _counter("opsledger_persisted_total", "outcome")
 TASK_RUNS = _counter("opsledger_task_runs_total", "task", "outcome")
 DEAD_LETTERS = Gauge("opsledger_dead_letters", METRICS["opsledger_dead_letters"])
 BEAT_AGE_SECONDS = Gauge("opsledger_beat_age_seconds", METRICS["opsledger_beat_age_seconds"])
+SIGN_INS = _counter("opsledger_sign_ins_total", "outcome")
 PROVIDER_ATTEMPTS = _counter("opsledger_provider_attempts_total", "provider", "outcome")
 QUARANTINED = _counter("opsledger_quarantined_total")
 READ_FALLBACKS = _counter("opsledger_read_fallbacks_total")
@@ -76,8 +80,19 @@ def configure_logging(level: str) -> None:
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(_mask_line)
+    logging.getLogger(SERVER_LOGGER).addFilter(_mask_line)  # it has handlers of its own
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(LOGGER).setLevel(level.upper())
+
+
+def _mask_line(record: logging.LogRecord) -> bool:
+    """Take secrets out of a library's line and its traceback; ours come without."""
+    if not record.name.startswith(f"{LOGGER}."):
+        record.msg, record.args = masked(record.getMessage()), None
+        if record.exc_info and not record.exc_text:
+            record.exc_text = masked(logging.Formatter().formatException(record.exc_info))
+    return True
 
 
 def _mask_secrets(
@@ -87,6 +102,8 @@ def _mask_secrets(
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = masked(value)
+        elif isinstance(value, BaseException):
+            event[name] = masked(repr(value))
     return event
 
 

@@ -24,7 +24,7 @@ def persist_shipment(shipment_id: str, carried: bytes | None) -> None:
         _persist(UUID(shipment_id), carried)
     except Exception as error:
         log.warning("shipment goes back to the queue", shipment=shipment_id, error=repr(error))
-        time.sleep(RETRY_PAUSE_S * random.uniform(0.5, 1.0))  # noqa: S311
+        time.sleep(RETRY_PAUSE_S * random.uniform(0.5, 1.0))  # noqa: S311  # nosec B311
         raise Reject(repr(error), requeue=True) from None
 
 

@@ -27,7 +27,7 @@ def harden(response: flask.Response) -> None:
     """Add to an answer what browsers are to be told of it."""
     is_page = response.mimetype == "text/html"
     response.headers.update(EVERYWHERE)
-    response.headers["Content-Security-Policy"] = PAGE_POLICY if is_page else DATA_POLICY
+    response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
     if flask.request.blueprint is not None:  # not the vendored files
         response.headers.setdefault("Cache-Control", "no-store")
     if flask.request.is_secure:

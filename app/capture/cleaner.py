@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from ..domain.cleaning import Alterations, clean, clean_text
+from ..domain.cleaning import Alterations, clean, clean_text, storable
 from ..domain.places import TEXT_FIELDS
 from ..domain.policy import NO_POLICY, Mode, Policy
 from ..domain.records import Kind, Record
@@ -119,7 +119,11 @@ def _mask_texts(kind: Kind, values: dict[str, Any], alterations: Alterations) ->
     for name in FREE_TEXTS[kind]:
         value = values.get(name)
         if value is not None:
-            _put_masked(values, name, str(value), VALUE_RULES, alterations)
+            safe = storable(str(value))
+            if safe != str(value):
+                values[name] = safe
+                alterations.add("repaired", name)
+            _put_masked(values, name, safe, VALUE_RULES, alterations)
     for name in IDENTIFIERS[kind]:
         value = values.get(name)
         if isinstance(value, str) and len(value) >= SECRET_CHARS_MIN:

@@ -12,7 +12,7 @@ from ..store import tenants as store
 from .support import audit, extension, maintaining, settings
 
 DEMO_SLUG = "demo"
-DEMO_SECRET = "test-api-key-12345"  # noqa: S105 - public by purpose; refused outside `make run`
+DEMO_SECRET = "test-api-key-12345"  # noqa: S105 - public by purpose; refused outside `make run`  # nosec B105
 
 
 @click.command("demo")

@@ -41,7 +41,7 @@ class EmbeddedBroker(EmbeddedServer):
         super().__init__(data_dir, log_path=log_path)
         self._configuration = self.data_dir / "broker.conf"
         self._program = Path()
-        self._password = ""
+        self._password = ""  # nosec B105
 
     @property
     def url(self) -> str:

@@ -36,7 +36,7 @@ SETTINGS = {
     "max_connections": "100",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
-    "password_encryption": "scram-sha-256",
+    "password_encryption": "scram-sha-256",  # nosec B105
     "unix_socket_permissions": "0700",
     "log_line_prefix": "%m [%p] %q%u@%d ",
     "log_checkpoints": "off",
@@ -130,7 +130,7 @@ class EmbeddedPostgres(EmbeddedServer):
         state = self._state()
         if not process.is_alive(int(state.get("pid", 0))):
             self._remove_scratch(Path(state.get("scratch", "")))
-        base = "/tmp" if Path("/tmp").is_dir() else None
+        base = "/tmp" if Path("/tmp").is_dir() else None  # nosec B108
         self._scratch = Path(tempfile.mkdtemp(prefix=SCRATCH_PREFIX, dir=base))
         cluster.give(self._scratch, self._user)
 
@@ -142,7 +142,7 @@ class EmbeddedPostgres(EmbeddedServer):
         return {"scratch": str(self._scratch)}
 
     def _initialize(self) -> None:
-        assert self._scratch is not None
+        assert self._scratch is not None  # nosec B101
         log_start = files.size_of(self.log_path)
         status = cluster.create(
             self._cluster,

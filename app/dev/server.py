@@ -184,7 +184,7 @@ class EmbeddedServer(ABC):
 def free_port(*, prefer: int = 0) -> int:
     """Return a port of 127.0.0.1 nobody listens on, the preferred one if possible."""
     for attempt in range(PORT_ATTEMPTS_MAX):
-        port = prefer if prefer and attempt == 0 else random.choice(PORTS)
+        port = prefer if prefer and attempt == 0 else random.choice(PORTS)  # nosec B311
         if is_port_free(port):
             return port
     raise OSError(f"no free port found in {PORTS}")

@@ -27,7 +27,11 @@ from .supervisor import Supervisor, describe
 PROGRAMS = ("web", "worker", "beat")
 STOP_ORDER = ("web", "beat", "worker", "broker", "postgres")
 GRACE_SECONDS = {"web": 10.0, "beat": 5.0, "worker": 15.0}
-PLATFORM_KEYS = ("OPSLEDGER_EXTERNAL_ID_KEY", "OPSLEDGER_REDACTION_KEY")
+PLATFORM_KEYS = (
+    "OPSLEDGER_EXTERNAL_ID_KEY",
+    "OPSLEDGER_REDACTION_KEY",
+    "OPSLEDGER_SESSION_KEY",
+)
 SETUP_SECONDS_MAX = 600.0
 SETUP_GRACE_SECONDS = 5.0
 READY_SECONDS_MAX = 60.0

@@ -186,12 +186,15 @@ class _Walk:
         self, value: Mapping[Any, Any], path: Path, inside: tuple[int, ...]
     ) -> dict[str, Any]:
         copy: dict[str, Any] = {}
+        searches = [rule.search for rule in self.rules]
+        rule_at = None if self.policy.empty else self.policy.rule_at
         for original, item in value.items():
-            key, word = _known_key(original) if type(original) is str else (None, None)
+            known = type(original) is str and len(original) <= KEY_CHARS_MAX
+            key, word = _remembered_key(original) if known else (None, None)
             if key is None:
                 key = self._text(original if isinstance(original, str) else str(original), path)
                 word = secret_word(MASKED.sub("", key))  # a mask is named like what it masks
-            rule = None if self.policy.empty else self.policy.rule_at((path, key))
+            rule = rule_at((path, key)) if rule_at else None
             if key in copy:  # 1 and "1", or two keys that were repaired
                 key = f"{key} #{len(copy)}"
                 self._note("repaired", path)
@@ -202,8 +205,14 @@ class _Walk:
             elif word and item is not None:
                 self._note("redacted", (path, key))
                 copy[key] = MASK.format(word)
-            elif type(item) is str:
-                copy[key] = self._text(item, (path, key))
+            elif type(item) is str:  # nearly all are, and nearly all of these stay as they are
+                for search in searches:
+                    if search(item):
+                        copy[key] = self._text(item, (path, key))
+                        break
+                else:
+                    clear = item.isascii() and "\x00" not in item
+                    copy[key] = item if clear else self._text(item, (path, key))
             else:
                 copy[key] = self.copy(item, (path, key), inside)
         return copy
@@ -245,7 +254,7 @@ class _Walk:
         return value
 
     def _repaired(self, value: str, path: Path) -> str:
-        safe = _storable(value)
+        safe = storable(value)
         if safe != value:
             self._note("repaired", path)
         return safe
@@ -274,14 +283,10 @@ class _Walk:
         self.alterations.add(reason, _shown_path(path))
 
 
-def _known_key(key: str) -> tuple[str | None, str | None]:
-    """A key that is kept as it is, and the secret word that it holds; no key if it is not."""
-    return _remembered_key(key) if len(key) <= KEY_CHARS_MAX else (None, None)
-
-
 @lru_cache(maxsize=4096)
 def _remembered_key(key: str) -> tuple[str | None, str | None]:
-    if _storable(key) != key or "[redacted: " in key or mask_text(key) != key:
+    """A key that is kept as it is, and the secret word that it holds; no key if it is not."""
+    if storable(key) != key or "[redacted: " in key or mask_text(key) != key:
         return None, None
     return key, secret_word(key)
 
@@ -305,7 +310,7 @@ def _shown_path(path: Path) -> str:
     return _shown_path(around) + (f"[{last}]" if isinstance(last, int) else f".{last}")
 
 
-def _storable(value: str) -> str:
+def storable(value: str) -> str:
     """Postgres holds neither NUL nor lone surrogates: U+FFFD stands in for each."""
     if value.isascii() and "\x00" not in value:
         return value

@@ -23,7 +23,7 @@ MASKED = re.compile(r"\[redacted: [a-z0-9_]+\]")
 _VALUE = r"""[^\x00-\x20"'<>\\&;,|(){}\[\]]"""
 _QUOTED = r"""[^"'\\\x00-\x1f]"""
 # https://github.com/Yelp/detect-secrets/tree/master/detect_secrets/plugins and the providers' docs
-_PROVIDERS = {
+_PROVIDERS = {  # nosec B105
     "github_token": r"gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9]{20}[A-Za-z0-9_]*",
     "gitlab_token": r"glpat-[A-Za-z0-9_.-]{16,}",
     "stripe_key": r"[srp]k_(?:live|test)_[A-Za-z0-9]{10,}|whsec_[A-Za-z0-9+/=]{16,}",

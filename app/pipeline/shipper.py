@@ -60,7 +60,7 @@ class Backoff:
         """Pause, longer than last time; returns whether this is the first failure in a row."""
         first = self._pause_s == 0.0
         self._pause_s = min(max(BACKOFF_FIRST_S, self._pause_s * 2), BACKOFF_MAX_S)
-        self._until = time.monotonic() + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311
+        self._until = time.monotonic() + self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311  # nosec B311
         return first
 
     def succeed(self) -> None:

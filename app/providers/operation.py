@@ -129,7 +129,7 @@ class Operation:
         self._calls.append(attempt)
         if error is not None:
             raise error
-        assert attempt.response is not None  # noqa: S101 # an attempt has one or an error
+        assert attempt.response is not None  # noqa: S101 # an attempt has one or an error  # nosec B101
         return attempt.response
 
     def _try(self, request: Request, number: int) -> _Attempt:

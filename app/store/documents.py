@@ -49,7 +49,7 @@ class DocumentRepository:
         )
         self._session.execute(statement.on_conflict_do_nothing())
         found = self.get(document_id)
-        assert found is not None  # noqa: S101 # it was added just now, or before
+        assert found is not None  # noqa: S101 # it was added just now, or before  # nosec B101
         return found
 
     def get(self, document_id: UUID) -> Document | None:

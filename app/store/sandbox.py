@@ -52,7 +52,7 @@ class SandboxRepository:
         )
         self._session.execute(statement.on_conflict_do_nothing())
         found = self.get(item_id)
-        assert found is not None  # noqa: S101 # it was added just now, or before
+        assert found is not None  # noqa: S101 # it was added just now, or before  # nosec B101
         return found
 
     def get(self, item_id: UUID, *, locked: bool = False) -> SandboxItem | None:

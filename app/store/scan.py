@@ -143,7 +143,7 @@ class Scan:
         """
         wanted = self._wanted
         return (
-            f"SELECT {wanted.shown} FROM (SELECT * FROM {self._log} AS l"  # noqa: S608
+            f"SELECT {wanted.shown} FROM (SELECT * FROM {self._log} AS l"  # noqa: S608  # nosec B608
             f" WHERE {self._bounds} AND {condition} {ORDER}"
             f" OFFSET {passed} LIMIT {'ALL' if rows is None else rows}) AS l"
             f" WHERE {' AND '.join(wanted.conditions)} {ORDER}"
@@ -167,7 +167,7 @@ class Scan:
             if len(rows) == page.limit:
                 break
             if skip:
-                passed = f"SELECT count(*) FROM ({step} LIMIT {skip}) AS passed"  # noqa: S608
+                passed = f"SELECT count(*) FROM ({step} LIMIT {skip}) AS passed"  # noqa: S608  # nosec B608
                 skip = 0 if found else skip - self._execute(passed)[0][0]
         return rows
 
@@ -216,7 +216,7 @@ class Scan:
     def _stretch(self, start: datetime, end: datetime | None) -> str:
         """What matches from one time until another."""
         statement = (
-            f"SELECT {self._wanted.shown} FROM {self._log} AS l"  # noqa: S608
+            f"SELECT {self._wanted.shown} FROM {self._log} AS l"  # noqa: S608  # nosec B608
             f" WHERE {self._matching} AND l.created_at >= {self._moment(start)}"
         )
         return statement if end is None else f"{statement} AND l.created_at < {self._moment(end)}"
@@ -267,7 +267,7 @@ class Scan:
         self._values["lasts"] = _as_array(window.last for window in windows)
         # The outermost bounds are there for the planner, to leave out partitions.
         return (
-            f"SELECT each.* FROM unnest(%(firsts)s::timestamptz[], %(lasts)s::timestamptz[])"  # noqa: S608
+            "SELECT each.* FROM unnest(%(firsts)s::timestamptz[], %(lasts)s::timestamptz[])"  # noqa: S608  # nosec B608
             f" AS w (first, last) CROSS JOIN LATERAL (SELECT {wanted.shown}"
             f" FROM (SELECT * FROM {self._log} AS l WHERE {self._bounds}"
             f" AND l.created_at >= {self._moment(windows[-1].first)}"

@@ -8,7 +8,8 @@ from app.domain.access import Scope
 from app.factory import create_app
 
 PUBLIC = {
-    "/": "leads to the documentation",
+    "/sign-in": "who has a key gets a session here",
+    "/sign-out": "ends a session, whoever holds it",
     "/docs": "the documentation page",
     "/openapi.json": "the documentation itself",
     "/health/live": "probes have no key",

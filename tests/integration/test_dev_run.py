@@ -275,6 +275,7 @@ def test_a_signal_right_after_the_first_is_no_hurry(monkeypatch: pytest.MonkeyPa
     former = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     interrupts = Interrupts()
     interrupts.check()
+    monkeypatch.setattr("app.dev.interrupts.HURRY_AFTER_SECONDS", 60.0)
     try:
         interrupts.listen()
         signal.raise_signal(signal.SIGINT)
@@ -282,7 +283,7 @@ def test_a_signal_right_after_the_first_is_no_hurry(monkeypatch: pytest.MonkeyPa
         assert interrupts.requested()
         assert not interrupts.hurried()
         monkeypatch.setattr("app.dev.interrupts.HURRY_AFTER_SECONDS", 0.0)
-        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
         assert interrupts.hurried()
     finally:
         for one, handler in former.items():

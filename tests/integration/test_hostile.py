@@ -1,140 +1,175 @@
-"""Hostile payloads: each is stored as it is, changed with a note, or refused by name, and no
+"""Hostile payloads, by ingest and by log_action, through spool, broker, worker and Postgres and
+back by HTTP: each is stored as it is, altered as documented and noted, or refused by name, and no
 neighbour suffers.
+
+`make fuzz` runs it with 10,000 payloads.
 """
 
 import json
 import os
-import random
-import tempfile
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+from sqlalchemy import text
 
-from app.capture import Recorder
-from app.config import Settings
-from app.domain.codec import decode
-from app.domain.records import Record
-from app.store.session import Database
-from tests.support.host import NOWHERE
-from tests.support.ingest import ACTIONS, call, spooled
-from tests.support.samples import action_values, drain, open_spool
-from tests.support.strategies import dirty_values
-from tests.support.world import World, opened, problem_of
+from app.capture import AuditService, log_action
+from tests.support.difference import differences
+from tests.support.hostile import FOREIGN, Altered, Case, corpus
+from tests.support.ingest import ACTIONS, AUDITS, call, change
+from tests.support.samples import metric
+from tests.support.world import Inhabitant, World, problem_of
 
-PAYLOADS = int(os.environ.get("HOSTILE_PAYLOADS", "1000"))
-TEXTS = (
-    *(
-        "\x00",
-        "a\x00b",
-        "\ud800",
-        "\udfff\ud800",
-        "\u202egnp.exe",
-        "\u2066x\u2069",
-        "\ufeff",
-        "é" * 9,
-    ),
-    *("'; DROP TABLE action_logs; --", "\\N", "\\.", "\t\n\r\\", "\\u0000", "{{7*7}}", "%s%n"),
-    *(
-        "<script>alert(1)</script>",
-        "=cmd|' /C calc'!A0",
-        "@SUM(1)",
-        "${jndi:ldap://x/a}",
-        "../" * 9,
-    ),
-    *("NaN", "null", "undefined", "-0", "1e400", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤", "\u2028", "a" * 70_000),
-)
-# JSON texts that no encoder of ours would write; many are refused as a whole.
-TOKENS = (
-    *("1e400", "-0.0", "-0", "1e308", "5e-324", "NaN", "-Infinity", "1" + "0" * 400, "1" * 5000),
-    *("0.1" + "0" * 5000, "[" * 60 + "]" * 60, "[" * 10_000 + "]" * 10_000, "[" * 900_000),
-    *('{"a":' * 63 + "1" + "}" * 63, '{"a":1,"a":2}', '{"":1,"":1}', '"\\ud800"', '"\\u0000"'),
-    *('{"\\u0000":1}', '{"__proto__":1}', '"unterminated', "tru", "[1,]", "01", "'x'", "\x01", ""),
-)
-LARGE = (json.dumps("x" * 4_900_000), json.dumps("x" * 5_100_000))
+PAYLOADS = int(os.environ.get("HOSTILE_PAYLOADS", "300"))
+SEED = int(os.environ.get("HOSTILE_SEED", "7"))
+AT_ONCE = 250  # payloads between two looks at what arrived
+ARRIVE_S = 120.0
+NEIGHBOUR = {"neighbour": True}
+PLACES = ("request_payload", "response_data", "metadata", "changes")
+WRAPPED = {"metadata": ("value",), "changes": ("after", "value")}  # those that have to be objects
+FREE_TEXT_CHARS = 100_000  # of those that are sent in both places
+FREE_TEXT = {"actions": "error_message", "audits": "user_agent"}
 
 
-@pytest.fixture
-def alone(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app without a broker: what it keeps stays on its disk."""
-    with opened(replace(settings, redis_url=NOWHERE["redis_url"]), maintenance) as world:
-        yield world
+@dataclass
+class Run:
+    """What was sent, and what became of it."""
+
+    who: Inhabitant
+    expected: dict[str, tuple[str, str, Any]] = field(default_factory=dict)  # kind, place, value
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def expect(self, record_id: UUID | str, place: str, value: Any) -> None:
+        kind = "audits" if place == "changes" else "actions"
+        self.expected[str(record_id)] = (kind, place, value)
 
 
-def _corpus() -> Iterator[str]:
-    """JSON texts of payloads, hostile in one way or several, as many as there are to be."""
-    yield from LARGE
-    chance = random.Random(7)
-    ready = [*TOKENS, *map(json.dumps, TEXTS), *(json.dumps({text: text}) for text in TEXTS)]
-    yield from ready
-    for _ in range(PAYLOADS - len(ready) - len(LARGE)):
-        parts = [chance.choice(ready[len(TOKENS) :]) for _ in range(chance.randrange(1, 4))]
-        if chance.random() < 0.2:
-            parts.append(chance.choice([token for token in TOKENS if len(token) < 10_000]))
-        yield f"[{','.join(parts)}]"
+def fields_of(place: str, value: Any) -> dict[str, Any]:
+    """The fields of a record with a value in one place, and in its free text if it is a text."""
+    given = value
+    for name in reversed(WRAPPED.get(place, ())):
+        given = {name: given}
+    free = FREE_TEXT["audits" if place == "changes" else "actions"]
+    return {place: given, **({free: value} if in_free_text(value) else {})}
 
 
-def _body(payload: str) -> bytes:
-    item = json.dumps(call(request_payload="HERE")).replace('"HERE"', payload)
-    neighbour = json.dumps(call(request_payload={"neighbour": True}))
-    return f"[{neighbour},{item},{neighbour}]".encode("utf-8", "surrogatepass")
+def in_free_text(value: Any) -> bool:
+    """Whether a value goes into a field that is a text, too."""
+    return isinstance(value, str) and len(value) < FREE_TEXT_CHARS
 
 
-@pytest.mark.timeout(600)
-def test_hostile_bodies_are_kept_noted_or_refused(alone: World) -> None:
-    """HOSTILE_PAYLOADS of them, 10,000 in the long run; every accepted one is on the disk."""
-    tenant = alone.settle()
-    headers = {**tenant.headers, "Content-Type": "application/json"}
-    expected: dict[str, Any] = {}
-    sent, refused = 0, 0
-    for payload in _corpus():
-        sent += 1
-        answer = tenant.client.post(ACTIONS, data=_body(payload), headers=headers)
-        if answer.status_code != 202:
-            assert answer.status_code in (400, 413), payload[:200]
-            assert answer.status_code == 413 or problem_of(answer, 400)["errors"]
-            refused += 1
-            continue
-        told = answer.json
-        assert told["accepted"] >= 2, payload[:200]  # its neighbours
-        assert told["accepted"] + len(told["rejected"]) == 3
-        assert all(error["index"] == 1 and error["errors"] for error in told["rejected"])
-        first, *hostile, last = told["ids"]
-        expected |= {key: {"neighbour": True} for key in (first, last)}
-        expected |= dict.fromkeys(hostile, json.loads(payload))
-    records = {str(record.id): record for record in spooled(alone)}
-    assert sent >= PAYLOADS
-    assert refused < sent / 3
-    assert records.keys() == expected.keys()
-    for record_id, given_payload in expected.items():
-        assert _is_faithful(records[record_id], given_payload), repr(given_payload)[:200]
+def ingest(run: Run, case: Case, place: str) -> None:
+    """A request of three, of which the middle one is hostile."""
+    make, path = (change, AUDITS) if place == "changes" else (call, ACTIONS)
+    usual = "changes" if place == "changes" else "request_payload"
+    value = None if case.refused else json.loads(case.text)
+    extra = {} if case.refused else fields_of(place, value)
+    here = {**extra, place: fields_of(place, "HERE")[place]}
+    item = json.dumps(make(**here)).replace('"HERE"', case.text)
+    neighbour = json.dumps(make(**fields_of(usual, NEIGHBOUR)))
+    body = f"[{neighbour},{item},{neighbour}]".encode("utf-8", "surrogatepass")
+    raw_surrogates = any("\ud800" <= char <= "\udfff" for char in case.text)  # no UTF-8
+    answer = run.who.post(path, data=body, content_type="application/json")
+    if case.refused or raw_surrogates:
+        assert answer.status_code == (413 if len(body) > 5_000_000 else 400), case.text[:200]
+        if answer.status_code == 400:
+            assert problem_of(answer, 400)["errors"][0]["field"] == "body"
+        run.counts["refused by name"] += 1
+        return
+    assert answer.status_code == 202, case.text[:200]
+    assert answer.json["rejected"] == [], case.text[:200]
+    first, hostile, last = answer.json["ids"]
+    run.expect(hostile, place, value)
+    for record_id in (first, last):
+        run.expect(record_id, usual, NEIGHBOUR)
+        run.counts["neighbours"] += 1
 
 
-@given(st.lists(dirty_values, min_size=20, max_size=20))
-@settings(max_examples=max(1, PAYLOADS // 20), deadline=None, phases=[Phase.generate])
-@pytest.mark.timeout(600)
-def test_hostile_values_are_captured(values: list[Any]) -> None:
-    """In process: whatever Python hands over, a record is kept, with a note of what was changed."""
-    with tempfile.TemporaryDirectory() as folder:
-        spool = open_spool(Path(folder))
-        recorder = Recorder(spool, payload_bytes_max=65536, notify=lambda: None, learn=lambda: None)
-        expected = {
-            recorder.record_action(action_values(request_payload=value)): value for value in values
-        }
-        for line in drain(spool):
-            record = decode(line)
-            assert _is_faithful(record, expected.pop(record.id))
-        spool.close()
-    assert not expected
+def capture(run: Run, value: Any, place: str) -> None:
+    """The same by the Python interface."""
+    values = {"tenant_id": run.who.tenant_id, **fields_of(place, value)}
+    if place == "changes":
+        changes = values.pop("changes")
+        record_id = AuditService().log_create(
+            data=changes["after"], resource_type="contact", resource_id="7", **values
+        )
+    else:
+        record_id = log_action(
+            action_type="crm_get",
+            provider_name="hubspot",
+            status="success",
+            execution_time_ms=1,
+            **values,
+        )
+    run.expect(record_id, place, value)
 
 
-def _is_faithful(record: Record, value: Any) -> bool:
-    """Whether a record holds a value, or says that it was changed."""
-    if record.metadata.get("cleaned"):
-        return True
-    found = record.request_payload  # type: ignore[union-attr]
-    return repr(found) == repr({} if value is None else value)
+def check(run: Run) -> None:
+    """Everything that was accepted is there, and says what was altered; nothing else was."""
+    for record_id, (kind, place, value) in run.expected.items():
+        answer = run.who.get(f"/api/v1/logs/{kind}/{record_id}")
+        assert answer.status_code == 200, (record_id, repr(value)[:200])
+        shown = json.loads(answer.get_data())
+        expected = Altered(value, WRAPPED.get(place, ()))
+        free = FREE_TEXT[kind]
+        if in_free_text(value):
+            assert shown[free] == expected.cut_text(value), repr(value)[:200]
+        notes = shown["metadata"].pop("cleaned", {})
+        for ours in ("ingest", "changed_fields"):
+            shown["metadata"].pop(ours, None)
+        model = {} if expected.value is None and place == "request_payload" else expected.value
+        assert list(differences(model, shown[place])) == [], repr(value)[:200]
+        assert set(notes) == expected.reasons, repr(value)[:200]
+        if value is not NEIGHBOUR:
+            outcome = "cut" if "truncated" in notes else "altered" if notes else "stored as it was"
+            run.counts[outcome] += 1
+    run.expected.clear()
+
+
+@pytest.mark.timeout(3_000)
+def test_hostile_payloads_are_stored_altered_with_a_note_or_refused_by_name(live: World) -> None:
+    """HOSTILE_PAYLOADS of them, each by both ways; nothing is lost and nothing becomes a letter."""
+    run = Run(live.settle())
+    lost = [metric("opsledger_lost_total", kind=kind, reason="capture_failed") for kind in KINDS]
+    sent = 0
+    with live.app.app_context():
+        for value in (*FOREIGN, nested(10_000)):
+            for place in PLACES:
+                capture(run, value, place)
+        for index, case in enumerate(corpus(PAYLOADS, SEED)):
+            place = PLACES[index % len(PLACES)]
+            ingest(run, case, place)
+            sent += 1
+            if not case.refused:
+                capture(run, json.loads(case.text), place)
+            if index % AT_ONCE == AT_ONCE - 1:
+                assert live.opsledger.shipper.flush(ARRIVE_S)
+                check(run)
+    assert live.opsledger.shipper.flush(ARRIVE_S)
+    check(run)
+    assert sent == PAYLOADS
+    assert lost == [
+        metric("opsledger_lost_total", kind=kind, reason="capture_failed") for kind in KINDS
+    ]
+    with live.maintenance.unrestricted_unsafe() as session:
+        letters = session.execute(
+            text("SELECT count(*) FROM dead_letters WHERE tenant_id = :id"),
+            {"id": run.who.tenant_id},
+        ).scalar_one()
+    assert letters == 0
+    print(f"\n{sent} payloads by two ways: {dict(run.counts)}")
+    assert min(run.counts.values()) > 0
+    assert len(run.counts) == 5
+
+
+KINDS = ("action", "audit")
+
+
+def nested(depth: int) -> Any:
+    """Lists in lists."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value

@@ -12,30 +12,10 @@ from app.config import Settings
 from app.store.session import Database
 from tests.support.host import NOWHERE
 from tests.support.ingest import ACTIONS, AUDITS, call, change
+from tests.support.planted import AWS, GITHUB, HEADERS, PASSWORD, PAYLOAD, STRIPE, TEXT, found_in
 from tests.support.world import Inhabitant, World, opened
 
 TABLES = ("action_logs", "audit_logs", "dead_letters", "late_records", "log_batches", "shipments")
-# Each of its own form, so that a failure tells which one came through.
-BEARER = "pl4nted.Bearer-Aa1"
-JWT = "eyJhbGciOiJIUzI1NiJ9.eyJwbGFudGVkIjoxfQ.c2lnbmVk"
-CARD = "4111 1111 1111 1111"
-AWS = "AKIAPLANTEDPLANTED22"
-STRIPE = "sk_live_pl4ntedpl4ntedpl4nted"
-GITHUB = "ghp_pl4ntedpl4ntedpl4ntedpl4ntedpl4nt"
-PASSWORD = "pl4nted-hunter2"
-PEM = "-----BEGIN PRIVATE KEY-----\nMIIpl4nted\n-----END PRIVATE KEY-----"
-PLANTED = (BEARER, JWT, CARD, AWS, STRIPE, GITHUB, PASSWORD, "MIIpl4nted")
-TEXT = (
-    f"Bearer {BEARER} {JWT} {CARD} {AWS} {STRIPE} {GITHUB} postgresql://u:{PASSWORD}@h/d"
-    f" ?token={PASSWORD} {{'password': '{PASSWORD}'}}\n{PEM}"
-)
-PAYLOAD = {"password": PASSWORD, "deep": [{"note": TEXT}], TEXT: TEXT}
-HEADERS = {
-    "Authorization": f"Bearer {BEARER}",
-    "Cookie": f"session={JWT}",
-    "User-Agent": f"agent {STRIPE}",
-    "X-Request-ID": GITHUB,
-}
 
 
 @pytest.fixture
@@ -83,10 +63,6 @@ def _plant(world: World, tenant: Inhabitant) -> list[str]:
     return [f"{answer.headers}{answer.get_data(as_text=True)}" for answer in sent]
 
 
-def _found_in(text: str) -> list[str]:
-    return [secret for secret in PLANTED if secret in text]
-
-
 def test_no_planted_secret_is_on_disk_in_a_log_line_or_in_an_answer(
     alone: World, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -96,11 +72,11 @@ def test_no_planted_secret_is_on_disk_in_a_log_line_or_in_an_answer(
     folder: Path = alone.opsledger.settings.data_dir
     kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert kept.count(b"[redacted: stripe_key]") > 5
-    assert _found_in(kept.decode("utf-8", "replace")) == []
+    assert found_in(kept.decode("utf-8", "replace")) == []
     lines = caplog.text + "".join(capfd.readouterr())
     assert "the view failed: Bearer [redacted: bearer]" in lines
-    assert _found_in(lines) == []
-    assert _found_in("".join(answers)) == []
+    assert found_in(lines) == []
+    assert found_in("".join(answers)) == []
 
 
 def test_no_planted_secret_is_in_the_database(live: World) -> None:
@@ -116,4 +92,4 @@ def test_no_planted_secret_is_in_the_database(live: World) -> None:
         ]
     mine = "\n".join(row for row in rows if str(tenant.tenant_id) in row)
     assert mine.count("[redacted: stripe_key]") > 5
-    assert _found_in(mine) == []
+    assert found_in(mine) == []

@@ -76,18 +76,24 @@ def test_a_key_that_is_over_or_elsewhere_is_on_record_with_its_tenant(live: Worl
         assert UUID(record["resource_id"])
 
 
-def test_a_flood_makes_two_records(live: World) -> None:
+def test_a_flood_makes_two_records(live: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first at once, one with the number of the others when the period ends."""
     where = address()
+
+    def records() -> list[dict[str, Any]]:
+        return on_record(live, OPERATOR_TENANT_ID, ip_address=where)
+
+    time.sleep(refusals.PERIOD_S)  # that of the test before
+    monkeypatch.setattr(refusals, "PERIOD_S", 5.0)  # a busy machine takes long for forty requests
     for _ in range(40):
         knock(live, f"ops_live_{uuid4().hex}", where)
-    assert len(on_record(live, OPERATOR_TENANT_ID, ip_address=where)) == 1
-    eventually(lambda: len(on_record(live, OPERATOR_TENANT_ID, ip_address=where)) == 2)
-    last = on_record(live, OPERATOR_TENANT_ID, ip_address=where)[-1]
+    assert len(records()) == 1
+    eventually(lambda: len(records()) == 2)
+    last = records()[-1]
     assert last["metadata"]["count"] == 39
     assert last["metadata"]["since"] <= last["metadata"]["until"]
     time.sleep(1.2)
-    assert len(on_record(live, OPERATOR_TENANT_ID, ip_address=where)) == 2
+    assert len(records()) == 2
 
 
 def test_a_flood_from_everywhere_makes_few_records(

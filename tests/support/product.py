@@ -18,6 +18,7 @@ from app.dev.server import free_port
 from app.dev.settings import children_environment
 
 ROOT = Path(__file__).parents[2]
+APPLICATION = "wsgi:application"  # as the Procfile names it
 START_S = 40.0
 ARRIVE_S = 40.0
 CONTACT = {"email": "test@example.com", "first_name": "Test", "last_name": "User"}
@@ -50,9 +51,18 @@ class Product:
         env: the environment, which names servers that are migrated and have the demo tenant.
         folder: where the logs go.
         names: which programs.
+        application: what web serves.
     """
 
-    def __init__(self, env: Mapping[str, str], folder: Path, names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        env: Mapping[str, str],
+        folder: Path,
+        names: tuple[str, ...],
+        *,
+        application: str = APPLICATION,
+    ) -> None:
+        self._application = application
         self.port = free_port()
         settings = {**env, "PORT": str(self.port), "OPSLEDGER_HOST": "127.0.0.1"}
         self.env = children_environment(settings, env)  # its PATH leads to our own gunicorn
@@ -125,6 +135,7 @@ class Product:
 
     def _program(self, kind: str, name: str) -> Program:
         command = read_procfile(ROOT / "Procfile", (kind,))[kind]
+        command = command.replace(APPLICATION, self._application)
         log_path = self._folder / f"{name}.log"
         return Program(name, command, env=self.env, cwd=ROOT, log_path=log_path)
 

@@ -170,6 +170,8 @@ class Inhabitant:
 class World:
     """One app on the shared database, with its own spool."""
 
+    address = ""  # where browsers reach it, if it is served to them
+
     def __init__(self, app: flask.Flask, maintenance: Database) -> None:
         self.app = app
         self.maintenance = maintenance

@@ -1,0 +1,22 @@
+"""The dashboard: server-rendered pages over the HTTP API, which is all that it asks.
+
+No page reaches another host or holds a script of its own: the policy of each answer forbids both.
+"""
+
+import flask
+
+from ..config import Settings
+from . import lists, overview, places, records, sign_in, trails
+from .assets import version_assets
+from .session import Sessions
+from .wording import FILTERS
+
+
+def register_ui(app: flask.Flask, settings: Settings) -> None:
+    """Add the dashboard to the app."""
+    app.extensions["opsledger-sessions"] = Sessions(settings.session_key, settings.session_hours)
+    app.jinja_env.filters.update(FILTERS)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    version_assets(app)
+    for module in (sign_in, overview, lists, records, trails, places):
+        app.register_blueprint(module.blueprint)
