@@ -28,7 +28,7 @@ check: $(VENV)/.installed-dev ## lint, types, import law, security, migrations, 
 	$(PY) -m ruff format --check
 	$(PY) -m mypy app tasks
 	$(VENV)/bin/lint-imports
-	$(VENV)/bin/bandit -q -c pyproject.toml -r app tasks 2>/dev/null # it counts the lines of each nosec
+	$(PY) -m bandit -q -c pyproject.toml -r app tasks 2>/dev/null # it counts the lines of each nosec
 	$(PY) -m tests.checks
 
 bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)
