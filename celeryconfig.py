@@ -6,12 +6,14 @@ from app.broker import HEALTH_CHECK_S, broker_of
 from app.config import load_settings
 from app.rabbitmq import SHIPMENT_SERIALIZER
 from app.worker import (
+    ALERTS_TASK,
     ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
     EXPORT_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
     MAINTENANCE_QUEUE,
+    MESSAGES_TASK,
     PARTITIONS_TASK,
     PERIODS_S,
     PERSIST_QUEUE,
@@ -38,7 +40,7 @@ broker_channel_error_retry = True  # Valkey that is full, or that lost its repli
 
 worker_consumer = "tasks.consumer:PromptConsumer"
 
-include = ["tasks.persist", "tasks.maintenance"]
+include = ["tasks.persist", "tasks.maintenance", "tasks.alerts"]
 task_queues = queues(_broker)
 task_routes = {
     PERSIST_TASK: {"queue": PERSIST_QUEUE},
@@ -49,6 +51,8 @@ task_routes = {
     EXPORT_TASK: {"queue": MAINTENANCE_QUEUE},
     DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
+    ALERTS_TASK: {"queue": MAINTENANCE_QUEUE},
+    MESSAGES_TASK: {"queue": MAINTENANCE_QUEUE},
 }
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody reads
 task_ignore_result = True

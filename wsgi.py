@@ -1,5 +1,7 @@
 """What gunicorn serves: `gunicorn wsgi:application`."""
 
-from app.factory import create_app
+import app as opsledger
+from app.sharing import share_metrics
 
-application = create_app()
+share_metrics()  # the application is imported by its first use, so this comes before any metric
+application = opsledger.create_app()

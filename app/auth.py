@@ -21,7 +21,7 @@ from .domain.quota import WINDOW_S, Verdict
 from .errors import Forbidden, QueryTimeout, StoreUnavailable, TooManyRequests, Unauthenticated
 from .store.session import Database
 from .store.tenants import find_principal
-from .telemetry import get_logger
+from .telemetry import KEY_LOOKUPS, get_logger
 
 API_KEY_HEADER = "X-API-Key"
 KEY_CHARS_MAX = 256
@@ -135,10 +135,13 @@ class Authenticator:
         """Who the key speaks for, or spoke for before it ended; None if there is no such key."""
         with self._lock:
             known = self._known.get(digest)
+        outcome = "remembered"
         if known is None or (known.principal is None and not known.fresh):
-            known = self._look_up(digest)  # it may have been made meanwhile
+            known, outcome = self._look_up(digest), "database"  # it may have been made meanwhile
         elif not known.fresh:
-            known = self._looked_up_soon(digest) or known
+            found = self._looked_up_soon(digest)
+            known, outcome = (found, "database") if found else (known, "stale")
+        KEY_LOOKUPS.labels(outcome).inc()
         return known.principal
 
     def _look_up(self, digest: bytes) -> _Known:

@@ -3,7 +3,8 @@ Sentinel, and RabbitMQ.
 """
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -75,6 +76,10 @@ class Broker:
 
     def answers(self, timeout_s: float = 1.0) -> bool:
         """Whether it can be reached, each step within `timeout_s` seconds."""
+        return self.waiting((), timeout_s) is not None
+
+    def waiting(self, names: Iterable[str], timeout_s: float = 1.0) -> dict[str, int] | None:
+        """How many messages wait in each of these queues that exists; None if it is away."""
         link = Connection(
             self.url,
             transport_options=self.transport_options(timeout_s),
@@ -88,11 +93,11 @@ class Broker:
                 # Not the default interval: two seconds of sleep are too long for a health check.
                 link.ensure_connection(max_retries=1, interval_start=0)
                 link.default_channel  # noqa: B018 - opening a channel speaks with the broker
+            return dict(_lengths(link, names))
         except (OperationalError, *link.connection_errors, *link.channel_errors):  # type: ignore[misc]
-            return False
+            return None
         finally:
             link.collect() if self.is_rabbitmq else link.release()  # one sends no farewell
-        return True
 
     def open_store(self, timeout_s: float) -> redis.Redis | None:
         """A client of Valkey or Redis, for keys beside the queues; None for RabbitMQ."""
@@ -133,6 +138,15 @@ def broker_of(settings: Settings) -> Broker:
         settings.sentinel_master,
         settings.sentinel_password,
     )
+
+
+def _lengths(link: Connection, names: Iterable[str]) -> Iterator[tuple[str, int]]:
+    for name in names:
+        # One of its own: RabbitMQ closes it if there is no such queue.
+        channel: Any = link.channel()
+        with suppress(*link.channel_errors):
+            yield name, int(channel.queue_declare(name, passive=True).message_count)
+            channel.close()
 
 
 def _socket_options(timeout_s: float) -> dict[str, Any]:

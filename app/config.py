@@ -4,16 +4,15 @@ Hides names, units, defaults and parsing; a Settings object is always complete a
 """
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .adapter_settings import AdapterSettings
 from .setting_types import (
     RABBITMQ_SCHEMES,
     REDIS_SCHEMES,
+    InvalidSetting,
     boolean,
     level,
     networks,
@@ -24,27 +23,19 @@ from .setting_types import (
     seconds_or_none,
     secret,
     whole,
+    with_driver,
 )
 from .setting_types import setting as _setting
+from .watch_settings import WatchSettings
 
 KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
-
-
-class InvalidSetting(ValueError):
-    """A setting has a value it cannot take."""
-
-    def __init__(self, name: str, value: str, rule: str) -> None:
-        shown = re.sub(r"//[^/;]*@", "//***@", value)  # this ends in a log
-        super().__init__(f"{name}={shown!r} is not valid: {rule}")
-
-
 RECORD_BYTES_MAX = 256 * KIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(AdapterSettings):
+class Settings(WatchSettings):
     """Every setting of Opsledger; docs/configuration.md is this class as a table."""
 
     database_url: str = _setting(
@@ -425,7 +416,9 @@ class Settings(AdapterSettings):
 
 def setting_fields() -> list[Field[Any]]:
     """The settings in the order of their declaration, each with name, unit and reason."""
-    return list(fields(Settings))
+    found = fields(Settings)
+    watching = {item.name for item in fields(WatchSettings)}
+    return sorted(found, key=lambda item: item.name in watching)
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -446,13 +439,5 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             raise InvalidSetting(item.metadata["name"], text, str(error)) from error
     for name, value in values.items():
         if name.endswith("database_url"):
-            values[name] = _driver(value)
+            values[name] = with_driver(value)
     return Settings(**values)
-
-
-def _driver(url: str) -> str:
-    """Name the driver: hosts hand out postgres:// and postgresql://, SQLAlchemy wants one."""
-    for prefix in ("postgres://", "postgresql://"):
-        if url.startswith(prefix):
-            return "postgresql+psycopg2://" + url.removeprefix(prefix)
-    return url

@@ -194,6 +194,18 @@ class ProviderError(OpsledgerError):
         return PROVIDER_STATUS[self.code]
 
 
+class ChannelError(OpsledgerError):
+    """A channel did not take a message.
+
+    Args:
+        permanent: whether the same message can never be taken.
+    """
+
+    def __init__(self, detail: str = "", *, permanent: bool) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+
+
 class ProviderTimeout(ProviderError, TimeoutError):
     """The provider did not answer in time."""
 

@@ -1,5 +1,6 @@
 """The types of settings: each reads a text, or says by ValueError what it must be."""
 
+import re
 from collections.abc import Callable
 from dataclasses import field
 from ipaddress import ip_network
@@ -13,6 +14,14 @@ RABBITMQ_SCHEMES = ("amqp", "amqps")
 CLUSTER_SCHEMES = ("sentinel", *RABBITMQ_SCHEMES)  # several servers that stand for one
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+class InvalidSetting(ValueError):
+    """A setting has a value it cannot take."""
+
+    def __init__(self, name: str, value: str, rule: str) -> None:
+        shown = re.sub(r"//[^/;]*@", "//***@", value)  # this ends in a log
+        super().__init__(f"{name}={shown!r} is not valid: {rule}")
 
 
 def setting(
@@ -145,3 +154,11 @@ def _split(url: str) -> tuple[str, str | None]:
     parts = urlsplit(url)
     _ = parts.port
     return parts.scheme, parts.hostname
+
+
+def with_driver(url: str) -> str:
+    """Name the driver: hosts hand out postgres:// and postgresql://, SQLAlchemy wants one."""
+    for prefix in ("postgres://", "postgresql://"):
+        if url.startswith(prefix):
+            return "postgresql+psycopg2://" + url.removeprefix(prefix)
+    return url

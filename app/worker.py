@@ -25,6 +25,8 @@ DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 ARCHIVE_TASK = "opsledger.archive"
 EXPORT_TASK = "opsledger.export"
 HEARTBEAT_TASK = "opsledger.heartbeat"
+ALERTS_TASK = "opsledger.evaluate_alerts"
+MESSAGES_TASK = "opsledger.deliver_messages"
 
 # How often beat asks for each, in seconds; the heartbeat's period is a setting.
 PERIODS_S = {
@@ -32,6 +34,8 @@ PERIODS_S = {
     PRUNE_TASK: 3600.0,
     DEAD_LETTERS_TASK: 60.0,
     FOLD_TASK: 1.0,
+    ALERTS_TASK: 15.0,
+    MESSAGES_TASK: 5.0,
     ARCHIVE_TASK: 3600.0,
     EXPORT_TASK: 2.0,
 }

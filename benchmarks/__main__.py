@@ -12,6 +12,7 @@ from pathlib import Path
 from . import (
     access,
     adapter,
+    alerts,
     archive,
     backlog,
     capture,
@@ -30,6 +31,7 @@ RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "access": access.run,
     "adapter": adapter.run,
+    "alerts": alerts.run,
     "archive": archive.run,
     "backlog": backlog.run,
     "capture": capture.run,

@@ -6,9 +6,14 @@ A table of contents: what a task does is in app.pipeline.
 from celery import Celery, signals
 
 from app.config import load_settings
-from app.telemetry import configure_logging
+from app.sharing import share_metrics
 
-from .runtime import runtime
+share_metrics()  # before anything makes a metric
+
+from app.pipeline.figures import serve_figures  # noqa: E402
+from app.telemetry import configure_logging  # noqa: E402
+
+from .runtime import runtime  # noqa: E402
 
 celery = Celery("opsledger")
 celery.config_from_object("celeryconfig")
@@ -22,6 +27,8 @@ def _configure_logging(**_: object) -> None:
 @signals.worker_ready.connect
 def _start_shipping(**_: object) -> None:
     runtime().shipper.start()
+    if runtime().settings.worker_metrics_port:
+        serve_figures(runtime().settings)
 
 
 @signals.worker_shutdown.connect

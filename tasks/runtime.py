@@ -36,7 +36,11 @@ class Runtime:
     @cached_property
     def persister(self) -> Persister:
         """Commits shipments."""
-        return Persister(self.database, hot_days=self.settings.hot_days)
+        return Persister(
+            self.database,
+            hot_days=self.settings.hot_days,
+            tenants_shown=self.settings.metrics_tenants,
+        )
 
     @cached_property
     def announcer(self) -> Announcer:

@@ -8,6 +8,8 @@ from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import (
     actions,
     admin,
+    alert_channels,
+    alerts,
     analytics,
     audits,
     calendar,
@@ -15,10 +17,12 @@ from . import (
     docs,
     email,
     exports,
+    forecasts,
     health,
     helpdesk,
     ingest,
     knowledge,
+    metrics,
     operations,
     stats,
     stream,
@@ -78,13 +82,15 @@ def register_api(app: flask.Flask, service: Service) -> None:
     app.config.update(OPENAPI)
     app.url_map.converters["rest"] = RestConverter
     register_problem_handlers(app)
+    metrics.measure_requests(app)
     api = ProblemApi(app)
-    modules = (actions, audits, stream, operations, stats, analytics, ingest, exports, admin)
-    for module in modules:
+    queries = (actions, audits, stream, operations, stats, analytics, forecasts)
+    for module in (*queries, ingest, exports, admin, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
     app.register_blueprint(health.blueprint)
+    app.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)
 
     app.after_request(name_operation)

@@ -7,7 +7,10 @@ import flask
 from ..broker import broker_of
 from ..domain.identity import format_time
 from ..pipeline.periodic import UNKNOWN, Beat, look_at_beat
-from .service import current_service
+from ..spool import spool_status
+from ..store.pipeline_state import PipelineState
+from ..worker import ALERTS_TASK, ARCHIVE_TASK, HEARTBEAT_TASK, PARTITIONS_TASK
+from .service import Service, current_service
 
 blueprint = flask.Blueprint("health", __name__)
 
@@ -37,4 +40,21 @@ def ready() -> tuple[dict[str, Any], int]:
     healthy = all(state == "ok" for state in checks.values())
     status = ("ok" if healthy else "degraded") if there else "unavailable"
     seen = format_time(beat.last_seen) if beat.last_seen else None
-    return {"status": status, "checks": checks, "beat_last_seen": seen}, 200 if there else 503
+    ages_s = _ages_s(service, service.figures.state() if there else None)
+    body = {"status": status, "checks": checks, "beat_last_seen": seen, "ages_s": ages_s}
+    return body, 200 if there else 503
+
+
+def _ages_s(service: Service, state: PipelineState | None) -> dict[str, float | None]:
+    """How long ago each part last did its work, in seconds; None where that is not known."""
+    tasks = state.task_age_s if state else {}
+    oldest_s = spool_status(service.settings.spool_dir).oldest_age_s
+    ages_s = {
+        "spool": oldest_s,
+        "beat": tasks.get(HEARTBEAT_TASK),
+        "fold": state.fold_lag_s if state else None,
+        "alerts": tasks.get(ALERTS_TASK),
+        "partitions": tasks.get(PARTITIONS_TASK),
+        "archive": tasks.get(ARCHIVE_TASK),
+    }
+    return {part: None if age is None else round(age, 1) for part, age in ages_s.items()}

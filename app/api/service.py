@@ -13,6 +13,7 @@ from ..administration import Administration
 from ..auth import current_principal
 from ..config import Settings
 from ..errors import Unauthenticated
+from ..pipeline.figures import Figures
 from ..providers import Providers
 from ..store.action_types import list_action_types
 from ..store.cold import ColdStore
@@ -42,6 +43,7 @@ class Service:
         self.reads = reads
         self.cold = cold
         self.providers = providers
+        self.figures = Figures(settings, database)
         self.administration = administration
         self.readings = readings
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)

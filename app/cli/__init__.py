@@ -3,6 +3,7 @@
 import flask
 
 from .access import action_types, keys, tenants
+from .alerts import alerts
 from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
@@ -26,6 +27,7 @@ def register_commands(app: flask.Flask) -> None:
         spool,
         dead_letters,
         rollups,
+        alerts,
         doctor,
         demo,
     ):

@@ -1,17 +1,18 @@
 """flask partitions, spool, doctor: how things stand."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import click
+import flask
+from alembic.script import ScriptDirectory
 from flask.cli import AppGroup, with_appcontext
 
-from ..broker import broker_of
-from ..domain.identity import format_time
 from ..errors import StoreUnavailable
+from ..pipeline.checkup import check_up
 from ..pipeline.maintenance import ensure_partitions
-from ..pipeline.periodic import OK, look_at_beat
 from ..spool import FileReport, count_records, verify
-from ..store.inspection import count_rows, migration_revision
+from ..store.inspection import count_rows
 from ..store.partitions import list_partitions
 from ..store.session import Database
 from .support import extension, maintaining, print_table, settings
@@ -88,27 +89,29 @@ def _torn(report: FileReport) -> int:
     return report.survey.tail if report.survey.torn else 0
 
 
-def _beat() -> str:
-    database = Database.connect(settings().url_of("maintenance"))
-    beat = look_at_beat(database, settings().heartbeat_s)
-    database.close()
-    state = beat.state if beat.state == OK else beat.state.upper()
-    return f"{state}, last seen {format_time(beat.last_seen)}" if beat.last_seen else state
-
-
 @click.command("doctor")
 @with_appcontext
 def doctor() -> None:
-    """Check every part a record passes, in order, and count what is there."""
-    for role in ("web", "worker", "maintenance"):
-        answers = Database.connect(settings().url_of(role)).answers()
-        click.echo(f"database as {role}: {'ok' if answers else 'AWAY'}")
-    broker = broker_of(settings())
-    click.echo(f"broker ({broker.scheme}): {'ok' if broker.answers() else 'AWAY'}")
-    status = extension().recorder.spool.status()
-    click.echo(f"spool: {status.bytes} bytes wait, oldest {status.oldest_age_s:.0f} s")
-    click.echo(f"beat: {_beat()}")
+    """Check every part a record passes, in order, and count what is there.
+
+    What is wrong comes with its cure; then the exit status is 1.
+    """
+    ill = 0
+    for finding in check_up(settings(), _newest_migration()):
+        click.echo(f"{finding.part}: {finding.says}")
+        if not finding.well:
+            click.echo(f"    cure: {finding.cure}")
+            ill += 1
     with maintaining() as session:
-        click.echo(f"schema: {migration_revision(session)}")
         for table, rows in count_rows(session).items():
             click.echo(f"{table}: {rows} rows")
+    if ill:
+        raise click.exceptions.Exit(1)
+
+
+def _newest_migration() -> str | None:
+    """The head of the migrations that this code came with; None where they are not installed."""
+    folder = Path(flask.current_app.root_path).parent / "migrations"
+    if not folder.is_dir():
+        return None
+    return ScriptDirectory(str(folder)).get_current_head()

@@ -17,6 +17,7 @@ class Scope(StrEnum):
     LOGS_WRITE = "logs:write"
     LOGS_EXPORT = "logs:export"
     ADAPTER_USE = "adapter:use"
+    ALERTS_WRITE = "alerts:write"
     ADMIN = "admin"
 
 

@@ -6,7 +6,7 @@ from ..store.batches import prune_shipments
 from ..store.dead_letters import count_letters, list_letters
 from ..store.partitions import Partitions
 from ..store.session import Database
-from ..telemetry import DEAD_LETTERS, get_logger
+from ..telemetry import get_logger
 
 log = get_logger(__name__)
 
@@ -28,7 +28,6 @@ def watch_dead_letters(database: Database) -> int:
     """Say in the log, as an error, that dead letters wait for somebody; returns how many do."""
     with database.unrestricted_unsafe() as session:
         count, newest = count_letters(session), list_letters(session, 1)
-    DEAD_LETTERS.set(count)
     if newest:
         log.error("dead letters wait", letters=count, newest=newest[0].id, reason=newest[0].reason)
     return count

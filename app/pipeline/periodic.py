@@ -7,7 +7,7 @@ from datetime import datetime
 from ..errors import QueryTimeout, StoreUnavailable
 from ..store.session import Database
 from ..store.task_runs import last_run, may_run, stamp
-from ..telemetry import BEAT_AGE_SECONDS, TASK_RUNS, get_logger
+from ..telemetry import TASK_RUNS, get_logger
 from ..worker import HEARTBEAT_TASK
 
 # Of a period: what is asked for again within it comes from a second beat. Above a half, so that two
@@ -72,6 +72,5 @@ def look_at_beat(database: Database, heartbeat_s: float) -> Beat:
         return Beat(UNKNOWN)
     if found is None:
         return Beat(UNSEEN)
-    BEAT_AGE_SECONDS.set(found.age_s)
     late = found.age_s > heartbeat_s * HEARTBEATS_MISSED_MAX
     return Beat(LATE if late else OK, found.finished_at)

@@ -28,6 +28,7 @@ from ..store.batches import (
 from ..store.partitions import Partitions
 from ..store.session import Database
 from ..telemetry import PERSIST_SECONDS, PERSISTED, get_logger
+from .batch_counts import BatchCounts
 from .shipment import identity, letter_of, look_closer, read_shipment
 
 log = get_logger(__name__)
@@ -58,6 +59,7 @@ class _Work:
     dead: list[DeadLetter] = field(default_factory=list)
     late: int = 0
     batch_ids: dict[BatchKey, UUID] = field(default_factory=dict)
+    batches: list[Batch] = field(default_factory=list)
 
     def lines(self, kind: Kind, heads: list[Head]) -> str:
         """The rows as COPY takes them, each with the batch of its tenant and kind."""
@@ -78,6 +80,7 @@ class Persister:
     Args:
         hot_days: the age, in days, past which a record is late; None if none ever is.
         clock: tells the present time.
+        tenants_shown: how many tenants are counted one by one.
     """
 
     def __init__(
@@ -86,11 +89,13 @@ class Persister:
         *,
         hot_days: int | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        tenants_shown: int = 0,
     ) -> None:
         self._database = database
         self._partitions = Partitions(database)
         self._hot_days = hot_days
         self._clock = clock
+        self._counts = BatchCounts(tenants_shown)
 
     def persist(self, shipment_id: UUID, body: bytes) -> Outcome:
         """Commit the records of a shipment, one a line; harmless to repeat.
@@ -103,6 +108,7 @@ class Persister:
                 shipment_id, body, lambda writer, dead: writer.bury(dead, shipment_id)
             )
         _report(work, outcome, shipment_id)
+        self._counts.count(work.batches, self._clock())
         return outcome
 
     def retry(self, letter_id: int, line: bytes) -> Outcome:
@@ -154,9 +160,9 @@ class Persister:
                     insert(work, writer, partition, kind, known)
             _set_aside(work, writer, shipment_id, _known(late, arrival.tenant_ids, work))
             settle(writer, work.dead)
-            batches = _batches(work)
-            if batches:
-                writer.add_batches(batches)
+            work.batches = _batches(work)
+            if work.batches:
+                writer.add_batches(work.batches)
         outcome = Outcome(inserted=len(work.inserted), dead=len(work.dead), late=work.late)
         outcome.tenant_ids = frozenset(tenant_id for tenant_id, _ in work.batch_ids)
         arrived = len(heads) + len(dead)

@@ -14,7 +14,13 @@ from uuid import UUID
 
 from ..config import Settings
 from ..spool import BACKLOG_BYTES, Shipment, Spool
-from ..telemetry import SHIPMENTS, get_logger
+from ..telemetry import (
+    CONFIRM_SECONDS,
+    PUBLISH_SECONDS,
+    SHIPMENT_RECORDS,
+    SHIPMENTS,
+    get_logger,
+)
 
 CONFIRM_INTERVAL_S = 0.1  # between two looks at the shipments table
 HURRY_INTERVAL_S = 0.01  # the same while a caller waits for its record
@@ -37,6 +43,7 @@ class _InFlight:
     shipment: Shipment
     due_at: float
     sends: int = 1
+    first_sent_at: float = 0.0
 
 
 class Backoff:
@@ -259,6 +266,7 @@ class Shipper:
             self._send(item)
 
     def _send(self, item: _InFlight) -> None:
+        started = time.monotonic()
         try:
             epoch = self._publish(item.shipment.id, item.shipment.payloads)
         except Exception as error:
@@ -270,6 +278,10 @@ class Shipper:
             self._doubt_all()
         self._broker.succeed()
         SHIPMENTS.labels("published").inc()
+        PUBLISH_SECONDS.observe(time.monotonic() - started)
+        if not item.first_sent_at:
+            item.first_sent_at = started
+            SHIPMENT_RECORDS.observe(len(item.shipment.payloads))
         item.sends += 1
         wait = self._settings.confirm_timeout_s * 2 ** min(item.sends - 1, 6)
         item.due_at = time.monotonic() + wait
@@ -297,9 +309,11 @@ class Shipper:
     def _collect_receipts(self) -> None:
         sent = [key for key, item in self._in_flight.items() if item.sends]
         for shipment_id in self._confirmed(sent) if sent else ():
-            self._in_flight.pop(shipment_id, None)
+            item = self._in_flight.pop(shipment_id, None)
             self._spool.forget(shipment_id)
             SHIPMENTS.labels("confirmed").inc()
+            if item is not None:
+                CONFIRM_SECONDS.observe(time.monotonic() - item.first_sent_at)
 
     def _ask_database(self, question: Callable[[], None]) -> None:
         if self._database.waiting:

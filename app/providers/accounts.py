@@ -9,7 +9,6 @@ from uuid import UUID
 
 from cachetools import TTLCache, cached
 
-from ..config import InvalidSetting
 from ..domain.accounts import Account, StoredAccount
 from ..errors import (
     ProviderAway,
@@ -19,6 +18,7 @@ from ..errors import (
     QueryTimeout,
     StoreUnavailable,
 )
+from ..setting_types import InvalidSetting
 from ..store.provider_accounts import find_account
 from ..store.session import Database
 from .catalogue import KINDS, kinds_of

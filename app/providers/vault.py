@@ -9,8 +9,8 @@ from uuid import UUID
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from ..config import InvalidSetting
 from ..errors import OpsledgerError
+from ..setting_types import InvalidSetting
 
 SETTING = "OPSLEDGER_CREDENTIAL_KEYS"
 KEYS_RULE = "keys as `flask providers new-key` makes them, parted by commas, the newest first"

@@ -5,7 +5,7 @@ is gone (the kernel released its lock) is adopted by a living one.
 """
 
 from .folder import BACKLOG_BYTES, Shipment, Spool
-from .inspection import FileReport, SpoolStatus, count_records, verify
+from .inspection import FileReport, SpoolStatus, count_records, spool_status, verify
 
 __all__ = [
     "BACKLOG_BYTES",
@@ -14,5 +14,6 @@ __all__ = [
     "Spool",
     "SpoolStatus",
     "count_records",
+    "spool_status",
     "verify",
 ]

@@ -28,7 +28,7 @@ def set_aside(path: Path, data: bytes) -> None:
 def list_aside(folder: Path) -> list[tuple[Path, os.stat_result]]:
     """What was set aside, the oldest first."""
     found = []
-    for path in folder.iterdir():
+    for path in folder.glob("*"):
         if path.suffix in (TORN, DAMAGED):
             try:
                 found.append((path, path.stat()))

@@ -5,6 +5,7 @@ Functions here never commit; who opens a transaction ends it.
 
 # Their tables join the metadata.
 from . import adapter_models as adapter_models
+from . import alert_models as alert_models
 from . import archive_models as archive_models
 from .models import Base
 

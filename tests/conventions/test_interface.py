@@ -29,15 +29,15 @@ def test_a_name_that_is_not_public_is_an_attribute_error() -> None:
 def test_capture_does_not_load_what_only_queries_need() -> None:
     """A host application that records pays for recording alone, in memory and in time to start."""
     looked = "import sys; from app import Opsledger, log_action, ActionLogger, AuditService;"
-    looked += " print(*{'numpy', 'flask_smorest', 'alembic', 'requests', 'httpx', 'duckdb'}"
-    looked += " & sys.modules.keys())"
+    looked += " print(*{'numpy', 'flask_smorest', 'alembic', 'requests', 'httpx', 'duckdb',"
+    looked += " 'apprise'} & sys.modules.keys())"
     argv = [sys.executable, "-c", looked]
     assert subprocess.run(argv, cwd=ROOT, check=True, capture_output=True).stdout.strip() == b""
 
 
 LOADED_LATE = {
-    "app.factory": ("pyarrow", "duckdb", "hubspot", "googleapiclient", "google.oauth2"),
-    "tasks.maintenance": ("pyarrow", "duckdb"),
+    "app.factory": ("pyarrow", "duckdb", "hubspot", "googleapiclient", "google.oauth2", "apprise"),
+    "tasks.maintenance": ("pyarrow", "duckdb", "apprise"),
 }
 
 

@@ -60,6 +60,10 @@ def test_a_service_with_everything_is_ready(world: World) -> None:
     assert status == 200
     seen = datetime.fromisoformat(body.pop("beat_last_seen"))
     assert timedelta(seconds=1) <= datetime.now(UTC) - seen < timedelta(seconds=20)
+    ages_s = body.pop("ages_s")
+    assert list(ages_s) == ["spool", "beat", "fold", "alerts", "partitions", "archive"]
+    assert ages_s["spool"] == 0
+    assert 1 <= ages_s["beat"] < 20
     assert body == {
         "status": "ok",
         "checks": {"database": "ok", "broker": "ok", "spool": "ok", "beat": "ok"},

@@ -16,6 +16,7 @@ from tests.support.world import next_page, opened, problem_of, refused_fields
 
 # What shows none of a tenant's own words, but how many records there are.
 COUNTING = {"/logs/analytics/actions-by-type", "/logs/analytics/timeseries"}
+FORECASTING = {"/logs/analytics/trends": "days", "/logs/analytics/anomalies": "anomalies"}
 # What is sent to a path that ends so, to change what is there.
 TAKEOVERS = {
     "<contact_id>": {"company": "taken over"},
@@ -23,6 +24,8 @@ TAKEOVERS = {
     "comments": {"body": "taken over"},
     "<event_id>": {"title": "taken over"},
     "<document_id>": {"title": "taken over"},
+    "<rule_id>": {"name": "taken over"},
+    "silence": {"minutes": 5},
 }
 
 
@@ -137,6 +140,8 @@ def test_every_route_shows_a_tenant_its_own(houses: tuple[Household, Household])
             assert response.status_code == 200, rule.rule
             if rule.rule.removeprefix(BASE) in COUNTING:
                 assert sum(one["count"] for one in response.json) > 0, rule.rule
+            elif rule.rule.removeprefix(BASE) in FORECASTING:
+                assert FORECASTING[rule.rule.removeprefix(BASE)] in response.json
             else:
                 assert mine.marker in response.get_data(as_text=True), rule.rule
 

@@ -1,6 +1,5 @@
 """Upkeep: partitions ahead of time, old receipts, and how an operator sees how things stand."""
 
-import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from app.worker import (
     create_producer,
 )
 from tests.support.ledger import received
-from tests.support.samples import events, metric
+from tests.support.samples import events
 from tests.support.upkeep import forget_run, runs_of
 from tests.support.world import World, action, eventually, opened
 
@@ -137,12 +136,11 @@ def test_dead_letters_are_listed_with_their_reasons(world: World) -> None:
 def test_dead_letters_that_wait_are_told_of(
     world: World, settings: Settings, worker: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By a metric and an error in the log, for as long as there are any, each minute."""
+    """By an error in the log, for as long as there are any, each minute."""
     nobody = uuid4()
     world.put(action(nobody))
     count = watch_dead_letters(world.maintenance)
     assert count >= 1
-    assert metric("opsledger_dead_letters") == count
     told = events(caplog)[-1]
     assert (told["level"], told["event"], told["letters"]) == ("error", "dead letters wait", count)
     assert told["reason"] == f"tenant_id: no tenant {nobody}"
@@ -193,35 +191,3 @@ def test_shipping_without_a_broker_says_what_to_look_at(
         result = world.app.test_cli_runner().invoke(args=arguments)
         assert result.exit_code == 1
         assert "Some records still wait on disk; is a worker running?" in result.output
-
-
-def test_the_doctor_checks_every_part_a_record_passes(world: World) -> None:
-    """Roles, broker, spool, schema and counts, in order."""
-    world.put(action(world.settle().tenant_id))
-    lines = cli(world, "doctor").splitlines()
-    assert lines[:4] == [
-        "database as web: ok",
-        "database as worker: ok",
-        "database as maintenance: ok",
-        "broker (redis): ok",
-    ]
-    assert re.fullmatch(r"spool: \d+ bytes wait, oldest \d+ s", lines[4])
-    assert re.fullmatch(r"beat: (NEVER SEEN|(ok|LATE), last seen \S+Z)", lines[5])
-    assert re.fullmatch(r"schema: \d{4}_\w+", lines[6])
-    counts = {name: int(said.split()[0]) for name, said in (line.split(": ") for line in lines[7:])}
-    logs = {"action_logs", "audit_logs", "log_batches"}
-    assert set(counts) == logs | {"tenants", "dead_letters", "late_records"}
-    assert counts["action_logs"] >= 1
-    assert counts["tenants"] >= 2
-
-
-def test_the_doctor_names_what_is_away(settings: Settings, maintenance: Database) -> None:
-    """And goes on to the other parts."""
-    nowhere = "postgresql+psycopg2://nobody@127.0.0.1:1/none"
-    ill = broken(settings, worker_database_url=nowhere)
-    with opened(ill, maintenance) as world:
-        output = cli(world, "doctor")
-    assert "database as web: ok" in output
-    assert "database as worker: AWAY" in output
-    assert "broker (redis): AWAY" in output
-    assert "tenants: " in output

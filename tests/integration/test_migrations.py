@@ -295,6 +295,7 @@ def test_every_unique_key_starts_with_the_tenant(latest: Migrated) -> None:
     assert {column for _, column in others} == {"tenant_id"}
 
 
+MANAGES = "DELETE INSERT SELECT UPDATE"
 GRANTS = {
     "action_logs": {"web": "SELECT", "maintenance": "SELECT"},
     "audit_logs": {"web": "SELECT", "maintenance": "SELECT"},
@@ -320,6 +321,13 @@ GRANTS = {
     "documents": {"web": "DELETE INSERT SELECT UPDATE"},
     "document_versions": {"web": "INSERT SELECT"},
     "log_batches_seq": {"worker": "USAGE"},
+    "alert_rules": {"web": "DELETE INSERT SELECT UPDATE", "maintenance": MANAGES},
+    "alert_channels": {"web": "DELETE INSERT", "maintenance": MANAGES},
+    "alerts": {"web": "SELECT", "maintenance": MANAGES},
+    "alert_events": {"web": "INSERT SELECT", "maintenance": MANAGES},
+    "alert_deliveries": {"web": "INSERT SELECT", "maintenance": MANAGES},
+    "alert_cursors": {"web": "INSERT SELECT", "maintenance": MANAGES},
+    "recent_minutes": {"maintenance": MANAGES},
 }
 
 
@@ -360,6 +368,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("find_api_key", "opsledger_web"),
         ("look_up_api_key", "opsledger_web"),
         ("look_up_held_key", "opsledger_web"),
+        ("pipeline_state", "opsledger_maintenance opsledger_web"),
         ("redaction_policies", "opsledger_web"),
     ]
     for _, config, _ in found:

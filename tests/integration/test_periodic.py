@@ -149,7 +149,6 @@ def test_beat_is_judged_by_its_last_heartbeat(settings: Settings, database: Data
     seen = look_at_beat(database, 60.0)
     assert seen.state == "ok"
     assert seen.last_seen is not None
-    assert metric("opsledger_beat_age_seconds") < 60
     time.sleep(0.1 * HEARTBEATS_MISSED_MAX)
     assert look_at_beat(database, 0.1) == Beat("late", seen.last_seen)
     nowhere = Database.connect("postgresql+psycopg2://nobody@127.0.0.1:1/none")

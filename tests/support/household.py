@@ -6,6 +6,7 @@ from uuid import UUID
 
 from app.store.provider_accounts import put_account
 from tests.support.adapter import make_item
+from tests.support.watching import Watch
 from tests.support.world import Inhabitant, World, action, audit
 
 START = datetime.now(UTC).replace(microsecond=0) - timedelta(days=2)
@@ -23,6 +24,7 @@ class Household:
     items: dict[str, str]
     key_id: UUID
     export_id: str
+    watched: dict[str, str]
 
     def asker(self, path: str) -> Inhabitant:
         """Whose key opens a path: the tenant's, or the operator's that administers it."""
@@ -42,6 +44,7 @@ class Household:
             "audit_id": str(self.audit_id),
             **self.items,
             "export_id": self.export_id,
+            **self.watched,
             "operation_id": f"operation {self.marker}",
             "resource_type": "contact",
             "resource_id": f"resource/{self.marker}",
@@ -89,9 +92,24 @@ def furnish(world: World) -> Household:
             session, who.tenant_id, "knowledge", provider="local", options={}, credentials=None
         )
     items = _kept_by_providers(who, marker)
+    watched = _watched(world, who, marker)
+    ids = (actions[0].id, audits[0].id)
     wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
-    return Household(who, operator, marker, actions[0].id, audits[0].id, items, key.id, export_id)
+    return Household(who, operator, marker, *ids, items, key.id, export_id, watched)
+
+
+def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:
+    """A channel, a rule that fires, and its alert, by the names that paths have for their ids."""
+    alerts = "/api/v1/alerts"
+    channel = {"name": marker, "kind": "webhook", "target": "https://example.com/"}
+    rule = {"name": marker, "kind": "action", "figure": "count", "threshold": 0, "window_s": 300}
+    made = {
+        "channel_id": who.post(f"{alerts}/channels", json=channel).json["id"],
+        "rule_id": who.post(f"{alerts}/rules", json=rule).json["id"],
+    }
+    (alert,) = Watch(world.maintenance, who.tenant_id).look(datetime.now(UTC))
+    return {**made, "alert_id": str(alert.id)}
 
 
 def _kept_by_providers(who: Inhabitant, marker: str) -> dict[str, str]:

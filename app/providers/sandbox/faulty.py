@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import orjson
 
-from ...config import InvalidSetting
 from ...domain.faults import OK, Fault, read_faults
 from ...errors import ProviderTimeout
+from ...setting_types import InvalidSetting
 from ...telemetry import get_logger
 from ..messages import Request, Response, Transport
 

@@ -1,0 +1,65 @@
+"""What committed batches add to the metrics; counted from their summaries, not record by record."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from ..domain.records import FAILED_STATUSES, Kind
+from ..store.batches import Batch
+from ..telemetry import (
+    ACTIONS,
+    AUDIT_CHANGES,
+    AUDITS,
+    BATCH_RECORDS,
+    DELAY_SECONDS,
+    PROVIDER_ACTIONS,
+    PROVIDER_SECONDS,
+    TENANT_RECORDS,
+    Names,
+)
+
+FAILED = frozenset(status.value for status in FAILED_STATUSES)
+
+
+class BatchCounts:
+    """Counts what one process commits.
+
+    Args:
+        tenants_shown: how many tenants get counts of their own; without any, no tenant is counted.
+    """
+
+    def __init__(self, tenants_shown: int = 0) -> None:
+        self._providers = Names()
+        self._types = Names()
+        self._tenants = Names(tenants_shown) if tenants_shown else None
+
+    def count(self, batches: Iterable[Batch], committed_at: datetime) -> None:
+        """Add batches that were committed at a moment."""
+        for batch in batches:
+            BATCH_RECORDS.observe(batch.row_count)
+            oldest = datetime.fromisoformat(batch.min_created_at).replace(tzinfo=UTC)
+            DELAY_SECONDS.observe(max(0.0, (committed_at - oldest).total_seconds()))
+            if batch.kind is Kind.ACTION:
+                self._count_actions(batch)
+            else:
+                self._count_audits(batch)
+
+    def _count_actions(self, batch: Batch) -> None:
+        failed = 0
+        for _, _, name, status, count, total_ms, *_ in batch.summary["cells"]:
+            provider = self._providers.shown(name)
+            ACTIONS.labels(status).inc(count)
+            PROVIDER_ACTIONS.labels(provider, status).inc(count)
+            PROVIDER_SECONDS.labels(provider).inc(total_ms / 1000)
+            failed += count if status in FAILED else 0
+        self._count_tenant(batch, "failed", failed)
+        self._count_tenant(batch, "ok", batch.row_count - failed)
+
+    def _count_audits(self, batch: Batch) -> None:
+        AUDITS.inc(batch.row_count)
+        for _, _, resource_type, count, *_ in batch.summary["cells"]:
+            AUDIT_CHANGES.labels(self._types.shown(resource_type)).inc(count)
+        self._count_tenant(batch, "audit", batch.row_count)
+
+    def _count_tenant(self, batch: Batch, outcome: str, count: int) -> None:
+        if self._tenants is not None and count:
+            TENANT_RECORDS.labels(self._tenants.shown(str(batch.tenant_id)), outcome).inc(count)
