@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from . import (
+    access,
     adapter,
     alerts,
     archive,
@@ -28,6 +29,7 @@ from . import (
 
 RESULTS = Path(__file__).parent / "results" / "latest.json"
 BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
+    "access": access.run,
     "adapter": adapter.run,
     "alerts": alerts.run,
     "archive": archive.run,

@@ -116,6 +116,7 @@ class LinkQuery(ma.Schema):
 @blueprint.no_query()
 @blueprint.arguments(ExportRequest)
 @blueprint.response(202, ExportSchema)
+@blueprint.alt_response(409, response="CONFLICT")
 def request_export(wanted: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Ask for an export; a worker makes it, and its page says how far it is."""
     kind, tenant_id, export_id = wanted["kind"], current_tenant(), uuid7()

@@ -45,6 +45,15 @@ LOGS: dict[str, tuple[Any, Any, Any]] = {
     "actions": (ActionLogRepository, actions.filters_of, ActionLogSummarySchema(many=True)),
     "audits": (AuditLogRepository, audits.filters_of, AuditLogSummarySchema(many=True)),
 }
+EVENT = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string", "description": "A cursor: where to go on."},
+        "data": {"type": "string", "description": "JSON: an array of records, or why it ended."},
+    },
+}
 _locks: TTLCache[tuple[Any, ...], threading.Lock] = TTLCache(SHARED_MAX, 60 * SHARED_S)
 _shared: TTLCache[tuple[Any, ...], tuple[bytes, str, bool]] = TTLCache(SHARED_MAX, SHARED_S)
 
@@ -52,7 +61,8 @@ _shared: TTLCache[tuple[Any, ...], tuple[bytes, str, bool]] = TTLCache(SHARED_MA
 @blueprint.route("/logs/stream")
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(StreamQuery, location="query")
-@blueprint.response(200, {"type": "string"}, content_type="text/event-stream")
+@blueprint.response(200, EVENT, content_type="text/event-stream")
+@blueprint.alt_response(410, response="GONE")
 def stream_log(query: dict[str, Any]) -> flask.Response:
     """Follow a log: server-sent events, each an array of records as the lists show them.
 
