@@ -50,6 +50,7 @@ celery = Celery("mini", broker=os.environ["OPSLEDGER_BROKER_URL"] or os.environ[
 """
 PROCFILE = """
 web: python -m gunicorn -b ${OPSLEDGER_HOST}:${PORT} wsgi:application
+stream: python -m gunicorn -b ${OPSLEDGER_HOST}:${OPSLEDGER_STREAM_PORT} wsgi:application
 worker: python -m celery -A worker worker -c 1 -l info
 beat: python -m celery -A worker beat -s ${OPSLEDGER_DATA_DIR}/beat
 """
