@@ -186,10 +186,11 @@ def test_what_is_late_is_judged_when_it_arrives(
     database: Database, tenant: UUID, late: Late
 ) -> None:
     """The clock is asked for each shipment."""
-    clock = iter([NOW, NOW + timedelta(days=90)])
-    persister = Persister(database, hot_days=90, clock=lambda: next(clock))
+    now = [NOW]
+    persister = Persister(database, hot_days=90, clock=lambda: now[0])
     first, second = (action(tenant, at=NOW - timedelta(days=1)) for _ in range(2))
     assert shipped(persister, first) == Outcome(inserted=1)
+    now[0] += timedelta(days=90)
     assert shipped(persister, second) == Outcome(late=1)
 
 
