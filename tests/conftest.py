@@ -1,5 +1,6 @@
 """Fixtures: one Postgres, one broker and one real worker for the whole run; an app per test."""
 
+import logging
 import os
 import signal
 import sys
@@ -21,6 +22,13 @@ from tests.support.world import World, opened
 
 ROOT = Path(__file__).parents[1]
 DATABASE = "opsledger_test"
+
+
+def pytest_unconfigure() -> None:
+    """Let nothing be printed after the summary: threads of apps that no test closed still speak,
+    and pytest's streams are closed.
+    """
+    logging.raiseExceptions = False
 
 
 @pytest.fixture(scope="session")

@@ -31,9 +31,9 @@ class Quiet(WSGIRequestHandler):
         """Keep it to itself."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The browser that this machine has."""
+    """The browser that this machine has; its event loop must not outlive these tests."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip("no Chromium here: install it (apt install chromium), or name it by CHROMIUM")
