@@ -7,7 +7,8 @@ here. Whatever goes wrong in recording, the call goes on as if nobody looked.
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -63,14 +64,8 @@ def instrument(client: Client, *, provider: str, action_type: ActionType) -> Cli
         call = begin(request)
         if call is None:
             return send(request, **options)
-        token = _inside.set(True)
-        try:
+        with _watched(call):
             response = send(request, **options)
-        except BaseException as error:
-            call.end(error=error)
-            raise
-        finally:
-            _inside.reset(token)
         call.end(response=response, streamed=bool(options.get("stream")))
         return response
 
@@ -79,14 +74,8 @@ def instrument(client: Client, *, provider: str, action_type: ActionType) -> Cli
         call = begin(request)
         if call is None:
             return await send(request, **options)
-        token = _inside.set(True)
-        try:
+        with _watched(call):
             response = await send(request, **options)
-        except BaseException as error:
-            call.end(error=error)
-            raise
-        finally:
-            _inside.reset(token)
         call.end(response=response, streamed=bool(options.get("stream")))
         return response
 
@@ -94,6 +83,19 @@ def instrument(client: Client, *, provider: str, action_type: ActionType) -> Cli
     client.send = logged_later if asynchronous else logged  # type: ignore[attr-defined]
     setattr(client, INSTRUMENTED, True)
     return client
+
+
+@contextmanager
+def _watched(call: "_Call") -> Iterator[None]:
+    """Within a call no other is begun, as by a redirect; one that raises ends by it."""
+    token = _inside.set(True)
+    try:
+        yield
+    except BaseException as error:
+        call.end(error=error)
+        raise
+    finally:
+        _inside.reset(token)
 
 
 def _begun(request: Any, provider: str, action_type: ActionType) -> "_Call | None":
