@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.dev import EmbeddedBroker
-from tests.support.product import Product, migrated_environment
+from tests.support.product import Product
 
 
 @pytest.fixture
@@ -18,11 +18,13 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def product_environment(
-    make_database: Callable[[str], dict[str, str]], broker: EmbeddedBroker, tmp_path: Path
+    make_product_environment: Callable[..., dict[str, str]],
+    broker: EmbeddedBroker,
+    tmp_path: Path,
 ) -> dict[str, str]:
     """A database of this test, migrated by the real commands, with the demo tenant."""
-    database_urls = make_database(f"opsledger_{tmp_path.name}"[:63].lower())
-    return migrated_environment(database_urls, {"REDIS_URL": broker.url}, tmp_path)
+    name = f"opsledger_{tmp_path.name}"[:63].lower()
+    return make_product_environment(name, {"REDIS_URL": broker.url}, tmp_path)
 
 
 @pytest.fixture
