@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from app.capture.recorder import EXTENSION
 from app.config import Settings, load_settings
 from app.dev import process
-from app.factory import create_app
+from app.factory import close_app, create_app
 from app.store.session import Database
 from tests.support.archive import Archive
 from tests.support.product import environment_of, prepare_product
@@ -172,8 +171,7 @@ def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app without a worker: what it captures stays on its disk."""
     app = create_app(settings)
     yield World(app, maintenance)
-    app.extensions[EXTENSION].shipper.stop(grace_s=0)
-    app.extensions["opsledger-service"].database.close()
+    close_app(app, grace_s=0)
 
 
 @pytest.fixture(scope="session")
@@ -210,5 +208,4 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     app = create_app(replace(settings, data_dir=settings.data_dir / "migrate"))
     with app.app_context():
         upgrade(directory=str(ROOT / "migrations"), revision=revision)
-    app.extensions[EXTENSION].shipper.stop(grace_s=0)
-    app.extensions["opsledger-service"].database.close()
+    close_app(app, grace_s=0)
