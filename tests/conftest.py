@@ -1,10 +1,12 @@
 """Fixtures: one Postgres, one broker and one real worker for the whole run; an app per test."""
 
+import gc
 import logging
 import os
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -26,6 +28,15 @@ pytest_plugins = ["tests.support.parallel"]
 
 ROOT = Path(__file__).parents[1]
 DATABASE = "opsledger_test"
+ENDS_S = 2.0  # a listener looks every second whether it is still wanted
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there to the end, tests and all that they import: it
+    would look at a million objects again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
@@ -33,6 +44,16 @@ def pytest_unconfigure() -> None:
     and pytest's streams are closed.
     """
     logging.raiseExceptions = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """Whoever made an app closed it: in the end none of its threads is left."""
+    yield
+    ours = [one for one in threading.enumerate() if one.name.startswith("opsledger-")]
+    for thread in ours:
+        thread.join(ENDS_S)
+    assert [one.name for one in ours if one.is_alive()] == []
 
 
 @pytest.fixture(scope="session")

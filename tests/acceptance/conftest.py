@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: servers that a test may stop, and the product on them."""
+"""Fixtures of the acceptance tests: servers that a test may stop, and what a product runs in."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from app.dev import EmbeddedBroker
-from tests.support.product import Product
 
 
 @pytest.fixture
@@ -25,10 +24,3 @@ def product_environment(
     """A database of this test, migrated by the real commands, with the demo tenant."""
     name = f"opsledger_{tmp_path.name}"[:63].lower()
     return make_product_environment(name, {"REDIS_URL": broker.url}, tmp_path)
-
-
-@pytest.fixture
-def product(product_environment: dict[str, str], tmp_path: Path) -> Iterator[Product]:
-    """Web and worker on those servers."""
-    with Product(product_environment, tmp_path, ("web", "worker")) as product:
-        yield product
