@@ -136,6 +136,23 @@ def environment(
     }
 
 
+@pytest.fixture(scope="module")
+def own_environment(
+    request: pytest.FixtureRequest, make_migrated: Callable[[str], dict[str, str]], redis_url: str
+) -> dict[str, str]:
+    """The environment of a database for the tests of one file; it names no folder."""
+    name = request.module.__name__.rpartition(".")[2]
+    return {**make_migrated(f"opsledger_of_{name}"), "REDIS_URL": redis_url}
+
+
+@pytest.fixture(scope="module")
+def own_maintenance(own_environment: dict[str, str]) -> Iterator[Database]:
+    """That database as the maintenance role."""
+    database = Database.connect(own_environment["MAINTENANCE_DATABASE_URL"])
+    yield database
+    database.close()
+
+
 @pytest.fixture(scope="session")
 def make_product_environment(
     make_database: Callable[[str], dict[str, str]],

@@ -1,7 +1,7 @@
 """Tenants on one pooled connection, in any order and with any mishap, never see each other."""
 
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -44,24 +44,17 @@ class Mishap(Exception):
 
 
 @pytest.fixture(scope="module")
-def environment(
-    make_migrated: Callable[[str], dict[str, str]],
-    redis_url: str,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> dict[str, str]:
-    """A database of these tests alone: in the shared one every statement on all tables plans for
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: in the shared one, each statement on all tables plans for
     all the weeks that other tests have made.
     """
-    folder = {"OPSLEDGER_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
-    return {**make_migrated("opsledger_isolation"), "REDIS_URL": redis_url, **folder}
+    return own_environment
 
 
 @pytest.fixture(scope="module")
-def maintenance(environment: dict[str, str]) -> Iterator[Database]:
-    """That database as the maintenance role."""
-    database = Database.connect(environment["MAINTENANCE_DATABASE_URL"])
-    yield database
-    database.close()
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
 
 
 @pytest.fixture

@@ -376,7 +376,7 @@ def test_a_fork_waits_for_an_append_in_another_thread(tmp_path: Path) -> None:
     children: list[Fork] = []
     try:
         for _ in range(100):
-            children.append(Fork(lambda pipe: os.write(pipe, b"%d\n" % held())))  # noqa: PERF401
+            children.append(Fork(tell_and_stay))  # noqa: PERF401
         assert [child.line() for child in children] == [b"0"] * 100
     finally:
         stop.set()
@@ -384,6 +384,12 @@ def test_a_fork_waits_for_an_append_in_another_thread(tmp_path: Path) -> None:
         for child in children:
             child.__exit__(None, None, None)
     spool.close()
+
+
+def tell_and_stay(pipe: int) -> None:
+    """Write how many spool files it has open; a hundred ends of processes would take their time."""
+    os.write(pipe, b"%d\n" % held())
+    time.sleep(60)
 
 
 def held() -> int:
