@@ -20,7 +20,7 @@ from app.dev import process
 from app.factory import close_app, create_app
 from app.store.session import Database
 from tests.support.archive import Archive
-from tests.support.product import environment_of, prepare_product
+from tests.support.product import environment_of, migrated_environment
 from tests.support.servers import PostgresServer, start_broker, start_postgres
 from tests.support.world import World, opened
 
@@ -40,9 +40,11 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """Let nothing be printed after the summary: threads of apps that no test closed still speak,
+    """Have everything collected in the end, or libraries complain of what they call leaks; and let
+    nothing be printed after the summary: threads of apps that no test closed still speak,
     and pytest's streams are closed.
     """
+    gc.unfreeze()
     logging.raiseExceptions = False
 
 
@@ -164,7 +166,7 @@ def make_product_environment(
     of what the real commands made once, a migrated database with the demo tenant.
     """
     template, folder = f"{DATABASE}_product", tmp_path_factory.mktemp("product")
-    prepare_product(environment_of(make_database(template), {"REDIS_URL": redis_url}, folder))
+    migrated_environment(make_database(template), {"REDIS_URL": redis_url}, folder)
 
     def make(name: str, broker: Mapping[str, str], own: Path) -> dict[str, str]:
         shutil.copytree(folder, own, dirs_exist_ok=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fuzzing import fuzz, rounds
-from tests.support.product import Product, environment_of, prepare_product
+from tests.support.product import Product, migrated_environment
 from tests.support.servers import start_broker, start_postgres
 
 CASES_MIN = 2_000
@@ -52,8 +52,7 @@ def _fuzz_all(
     """How many cases there were, and whether all were answered as they should be."""
     postgres.ensure_database(DATABASE)
     link = {"REDIS_URL": broker.url} if broker else {}
-    env = environment_of(postgres.urls(DATABASE), link, folder)
-    prepare_product(env)
+    env = migrated_environment(postgres.urls(DATABASE), link, folder)
     total, passed = 0, True
     with Product(env, folder, ("web", "worker")) as product:
         plan = rounds(env)

@@ -38,11 +38,15 @@ def environment_of(
     }
 
 
-def prepare_product(env: Mapping[str, str]) -> None:
-    """Migrate an empty database and make the demo tenant, by the real commands."""
+def migrated_environment(
+    database_urls: Mapping[str, str], broker: Mapping[str, str], folder: Path
+) -> dict[str, str]:
+    """The same on an empty database: migrated by the real commands, with the demo tenant."""
+    env = environment_of(database_urls, broker, folder)
     for command in (["db", "upgrade"], ["demo"]):
         argv = [sys.executable, "-m", "flask", "--app", "wsgi", *command]
         subprocess.run(argv, cwd=ROOT, env=env, check=True, capture_output=True)
+    return env
 
 
 class Product:
