@@ -59,6 +59,10 @@ class Visitor:
         self.page.wait_for_load_state("load")
         self.page.wait_for_selector(".htmx-request", state="detached")
 
+    def reach_for_more(self) -> None:
+        """Scroll to where more rows are loaded, in one go: that place is replaced by them."""
+        self.page.evaluate("document.querySelector('.more-rows')?.scrollIntoView()")
+
     def path(self) -> str:
         """Where the page is now, without the host."""
         return self.page.url.removeprefix(self.address)
