@@ -20,6 +20,7 @@ from .capture import AuditService
 from .capture.hooks import client_ip
 from .cli import register_commands
 from .config import Settings, load_settings
+from .custody import Custody
 from .domain.quota import Quota
 from .extension import Opsledger
 from .pipeline.commits import News
@@ -68,7 +69,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         reads,
         cold,
         providers,
-        _administration(settings, opsledger),
+        *_administration(settings, opsledger),
         Readings(AuditService(opsledger.recorder), address),
     )
     limiter = _open_limiter(settings)
@@ -130,8 +131,8 @@ def _connect_replica(settings: Settings) -> Database | None:
     )
 
 
-def _administration(settings: Settings, opsledger: Opsledger) -> Administration:
-    """For the admin endpoints; its pool connects at the first call of one."""
+def _administration(settings: Settings, opsledger: Opsledger) -> tuple[Administration, Custody]:
+    """For the admin endpoints; their pool connects at the first call of one."""
     database = Database.connect(
         settings.url_of("maintenance"), statement_timeout_s=settings.query_timeout_s
     )
@@ -150,12 +151,13 @@ def _administration(settings: Settings, opsledger: Opsledger) -> Administration:
             **changes,
         )
 
-    return Administration(
+    administration = Administration(
         database,
         put_on_record,
         settings.environment,
         may_conceal=bool(settings.redaction_key),
     )
+    return administration, Custody(database, put_on_record, who=lambda: _user_id() or "unknown")
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

@@ -7,6 +7,7 @@ from .alerts import alerts
 from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
+from .holds import legal_hold
 from .inspection import doctor, partitions, spool
 from .providers import providers
 from .redaction import redaction
@@ -21,6 +22,7 @@ def register_commands(app: flask.Flask) -> None:
         tenants,
         keys,
         action_types,
+        legal_hold,
         providers,
         partitions,
         archive,

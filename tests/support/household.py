@@ -25,6 +25,7 @@ class Household:
     key_id: UUID
     export_id: str
     watched: dict[str, str]
+    hold_id: str
 
     def asker(self, path: str) -> Inhabitant:
         """Whose key opens a path: the tenant's, or the operator's that administers it."""
@@ -50,6 +51,7 @@ class Household:
             "resource_id": f"resource/{self.marker}",
             "tenant_id": str(self.who.tenant_id),
             "key_id": str(self.key_id),
+            "hold_id": self.hold_id,
         }
 
 
@@ -96,7 +98,9 @@ def furnish(world: World) -> Household:
     ids = (actions[0].id, audits[0].id)
     wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
-    return Household(who, operator, marker, *ids, items, key.id, export_id, watched)
+    hold = {"tenant_id": str(who.tenant_id), "user_id": marker, "reason": marker}
+    hold_id = operator.post("/api/v1/admin/legal-holds", json=hold).json["id"]
+    return Household(who, operator, marker, *ids, items, key.id, export_id, watched, hold_id)
 
 
 def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:

@@ -1,0 +1,44 @@
+"""The tables of what keeps and what removes records, as SQLAlchemy models."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, ForeignKey, PrimaryKeyConstraint, String, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from .models import Base
+
+
+class LegalHoldRow(Base):
+    """What must not be purged or erased, by whose word, since when and until when."""
+
+    __tablename__ = "legal_holds"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="legal_holds_tenant_id_fkey")
+    )
+    id: Mapped[UUID]
+    scope: Mapped[str] = mapped_column(String(10))
+    resource_type: Mapped[str | None] = mapped_column(String(100))
+    resource_id: Mapped[str | None] = mapped_column(String(255))
+    user_id: Mapped[str | None] = mapped_column(String(255))
+    reason: Mapped[str]
+    placed_by: Mapped[str] = mapped_column(String(255))
+    placed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    released_by: Mapped[str | None] = mapped_column(String(255))
+    released_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id", name="legal_holds_pkey"),
+        CheckConstraint(
+            "(scope = 'tenant') = (num_nonnulls(resource_type, resource_id, user_id) = 0)"
+            " AND (scope = 'resource') = (num_nonnulls(resource_type, resource_id) = 2)"
+            " AND (scope = 'user') = (user_id IS NOT NULL)"
+            " AND num_nonnulls(resource_type, resource_id) <> 1"
+            " AND scope IN ('tenant', 'resource', 'user')",
+            name="legal_holds_scope_check",
+        ),
+        CheckConstraint(
+            "(released_at IS NULL) = (released_by IS NULL)", name="legal_holds_release_check"
+        ),
+    )
