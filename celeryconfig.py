@@ -19,6 +19,7 @@ from app.worker import (
     PERSIST_QUEUE,
     PERSIST_TASK,
     PRUNE_TASK,
+    PURGE_TASK,
     queues,
 )
 
@@ -49,6 +50,7 @@ task_routes = {
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
     ARCHIVE_TASK: {"queue": MAINTENANCE_QUEUE},
     EXPORT_TASK: {"queue": MAINTENANCE_QUEUE},
+    PURGE_TASK: {"queue": MAINTENANCE_QUEUE},
     DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
     ALERTS_TASK: {"queue": MAINTENANCE_QUEUE},

@@ -81,6 +81,7 @@ class Administration:
         put_on_record: called after each change.
         environment: stands in every new key.
         may_conceal: whether the platform has the key that redaction policies need.
+        retention_days: the least and the most days for which a tenant may have its logs kept.
     """
 
     def __init__(
@@ -90,11 +91,13 @@ class Administration:
         environment: str,
         *,
         may_conceal: bool,
+        retention_days: tuple[int, int],
     ) -> None:
         self._database = database
         self._put_on_record = put_on_record
         self._environment = environment
         self._may_conceal = may_conceal
+        self._retention_days = retention_days
 
     def tenants(self, after: UUID | None, limit: int) -> list[Tenant]:
         """A page of all tenants, oldest first."""
@@ -177,6 +180,7 @@ class Administration:
             Conflict: a redaction policy, on a platform without the key that it needs.
         """
         given, dropped = tenancy.read_settings(values)
+        tenancy.check_retention(given, *self._retention_days)
         if tenancy.REDACTION in given and not self._may_conceal:
             raise Conflict(NO_REDACTION_KEY)
         with managing(self._database) as session:

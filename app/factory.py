@@ -156,6 +156,7 @@ def _administration(settings: Settings, opsledger: Opsledger) -> tuple[Administr
         put_on_record,
         settings.environment,
         may_conceal=bool(settings.redaction_key),
+        retention_days=settings.retention_days,
     )
     return administration, Custody(database, put_on_record, who=lambda: _user_id() or "unknown")
 

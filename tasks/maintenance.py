@@ -9,6 +9,7 @@ from app.pipeline.exporting import run_exports
 from app.pipeline.folding import fold_waiting
 from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
 from app.pipeline.periodic import once_a_period
+from app.pipeline.purging import purge
 from app.worker import (
     ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
@@ -18,6 +19,7 @@ from app.worker import (
     PARTITIONS_TASK,
     PERIODS_S,
     PRUNE_TASK,
+    PURGE_TASK,
 )
 
 from .runtime import runtime
@@ -81,3 +83,11 @@ def make_exports() -> None:
     database, settings = runtime().maintenance_database, runtime().settings
     period_s = PERIODS_S[EXPORT_TASK]
     once_a_period(database, EXPORT_TASK, period_s, lambda: run_exports(database, settings))
+
+
+@shared_task(name=PURGE_TASK)
+def purge_records() -> None:
+    """Remove the records whose retention has ended."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    period_s = PERIODS_S[PURGE_TASK]
+    once_a_period(database, PURGE_TASK, period_s, lambda: purge(database, settings))

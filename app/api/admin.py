@@ -22,6 +22,7 @@ from ..domain.tenancy import (
     KEY_NAME_CHARS_MAX,
     NETWORKS_MAX,
     OVERLAP_MAX,
+    RETENTION_DAYS_MAX,
     SLUG_FORM,
     SLUG_RULE,
     TENANT_NAME_CHARS_MAX,
@@ -129,6 +130,15 @@ class TenantSettingsSchema(ma.Schema):
         whole_number(1, KEY_DAYS_MAX, allow_none=True, strict=True),
         "How many days from now a key of the tenant may end at the latest; without it, a key need"
         " not end. Judged when a key is made, changed or rotated.",
+    )
+    action_days = described(
+        whole_number(1, RETENTION_DAYS_MAX, allow_none=True, strict=True),
+        "For how many days action logs are kept in all, hot and archived; without it, for ever."
+        " The operator's OPSLEDGER_RETENTION_DAYS_MIN and _MAX bound it.",
+    )
+    audit_days = described(
+        whole_number(1, RETENTION_DAYS_MAX, allow_none=True, strict=True),
+        "The same of audit logs.",
     )
     redaction = RedactionRules(
         ma.fields.Nested(RedactionRuleSchema),

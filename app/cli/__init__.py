@@ -11,6 +11,7 @@ from .holds import legal_hold
 from .inspection import doctor, partitions, spool
 from .providers import providers
 from .redaction import redaction
+from .retention import retention
 from .rollups import rollups
 
 tenants.add_command(redaction)
@@ -23,6 +24,7 @@ def register_commands(app: flask.Flask) -> None:
         keys,
         action_types,
         legal_hold,
+        retention,
         providers,
         partitions,
         archive,

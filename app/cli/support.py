@@ -78,6 +78,7 @@ def administering() -> Iterator[Administration]:
             audit,
             settings().environment,
             may_conceal=bool(settings().redaction_key),
+            retention_days=settings().retention_days,
         )
 
 

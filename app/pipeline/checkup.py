@@ -24,7 +24,7 @@ from ..store.checkup import (
 from ..store.inspection import migration_revision
 from ..store.pipeline_state import PipelineState, read_state
 from ..store.session import Database
-from ..worker import ALERTS_TASK, FOLD_TASK, HEARTBEAT_TASK
+from ..worker import ALERTS_TASK, FOLD_TASK, HEARTBEAT_TASK, PERIODS_S, PURGE_TASK
 from .periodic import HEARTBEATS_MISSED_MAX
 
 ROLES = ("web", "worker", "maintenance")
@@ -34,6 +34,7 @@ SPOOL_SHARE_MAX = 0.8
 DISK_BYTES_MIN = 1_000_000_000
 FOLD_LAG_S_MAX = 120.0
 EVALUATION_AGE_S_MAX = 60.0
+PURGES_MISSED_MAX = 4
 WEEK_S = 7 * 86_400
 BROKER_TIMEOUT_S = 1.0
 NO_EVICTION = "noeviction"
@@ -133,6 +134,11 @@ def _state(settings: Settings, state: PipelineState) -> Iterator[Finding]:
         *("alert rules", state.task_age_s.get(ALERTS_TASK)),
         EVALUATION_AGE_S_MAX,
         "see that beat and a worker on opsledger.maintenance run; the worker's log has the error",
+    )
+    yield _dated(
+        *("retention", state.task_age_s.get(PURGE_TASK)),
+        PURGES_MISSED_MAX * PERIODS_S[PURGE_TASK],
+        "run flask retention purge, which says what it waits for; the worker's log has the error",
     )
     lag = state.fold_lag_s
     yield Finding(

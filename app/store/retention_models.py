@@ -1,9 +1,18 @@
 """The tables of what keeps and what removes records, as SQLAlchemy models."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, PrimaryKeyConstraint, String, func
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    func,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from .models import Base
@@ -41,4 +50,30 @@ class LegalHoldRow(Base):
         CheckConstraint(
             "(released_at IS NULL) = (released_by IS NULL)", name="legal_holds_release_check"
         ),
+    )
+
+
+class PurgedSegmentRow(Base):
+    """A segment that was taken out of the archive, and when its object was deleted."""
+
+    __tablename__ = "purged_segments"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="purged_segments_tenant_id_fkey")
+    )
+    kind: Mapped[str] = mapped_column(String(10))
+    day: Mapped[date]
+    id: Mapped[UUID]
+    object_key: Mapped[str]
+    row_count: Mapped[int]
+    content_sha256 = mapped_column(LargeBinary(), nullable=False)
+    reason: Mapped[str] = mapped_column(String(10))
+    successor_id: Mapped[UUID | None]  # what stands for the records that are left
+    purged_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "kind", "day", "id", name="purged_segments_pkey"),
+        CheckConstraint("reason IN ('purged', 'erased')", name="purged_segments_reason_check"),
+        Index("purged_segments_left_idx", "tenant_id", postgresql_where=text("deleted_at IS NULL")),
     )

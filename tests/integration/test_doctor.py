@@ -21,14 +21,23 @@ from app.dev.server import free_port
 from app.pipeline import checkup
 from app.store.session import Database
 from app.store.task_runs import stamp
-from app.worker import ALERTS_TASK
+from app.worker import ALERTS_TASK, PURGE_TASK
 from tests.conftest import migrate
 from tests.support.upkeep import beat_at
 from tests.support.world import World, action, opened
 
 PARTS = [
     *("database as web", "database as worker", "database as maintenance", "schema"),
-    *("partitions", "beat", "alert rules", "statistics", "dead letters", "clocks", "indexes"),
+    *(
+        "partitions",
+        "beat",
+        "alert rules",
+        "retention",
+        "statistics",
+        "dead letters",
+        "clocks",
+        "indexes",
+    ),
     *("queries", "broker (redis)", "broker persistence", "broker eviction", "spool", "disk"),
 ]
 
@@ -69,6 +78,7 @@ def test_a_service_that_is_well_needs_no_cure(
         beat_at(settings, age_s=1)
         with maintenance.unrestricted_unsafe() as session:
             stamp(session, ALERTS_TASK)
+            stamp(session, PURGE_TASK)
         found = report(world)
     assert [part for part in found if part in PARTS] == PARTS
     others = {"dead letters"}  # other tests leave some

@@ -306,9 +306,9 @@ GRANTS = {
     "archives": {"web": "SELECT", "maintenance": "DELETE INSERT SELECT"},
     "archived_partitions": {"maintenance": "SELECT"},
     "exports": {"web": "INSERT SELECT", "maintenance": "DELETE SELECT UPDATE"},
-    "action_rollups": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
-    "audit_rollups": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
-    "user_rollups": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
+    "action_rollups": {"web": "SELECT", "maintenance": MANAGES},
+    "audit_rollups": {"web": "SELECT", "maintenance": MANAGES},
+    "user_rollups": {"web": "SELECT", "maintenance": MANAGES},
     "rollup_cells": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "rollup_cursors": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "task_runs": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
@@ -329,6 +329,7 @@ GRANTS = {
     "alert_cursors": {"web": "INSERT SELECT", "maintenance": MANAGES},
     "recent_minutes": {"maintenance": MANAGES},
     "legal_holds": {"maintenance": "INSERT SELECT"},
+    "purged_segments": {"maintenance": "INSERT SELECT"},
 }
 
 
@@ -370,6 +371,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("look_up_api_key", "opsledger_web"),
         ("look_up_held_key", "opsledger_web"),
         ("pipeline_state", "opsledger_maintenance opsledger_web"),
+        ("purge_rows", "opsledger_maintenance"),
         ("redaction_policies", "opsledger_web"),
     ]
     for _, config, _ in found:
