@@ -1,4 +1,5 @@
-"""What keeps records although their time is up, the same by commands and over HTTP: legal holds.
+"""What keeps records although their time is up, and what removes a person from them before: legal
+holds and erasures, the same by commands and over HTTP.
 
 Each change is one transaction, and put on record in the log of the tenant that it concerns.
 """
@@ -12,9 +13,11 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from .administration import PutOnRecord, managing, the_tenant
+from .domain.erasure import Erasure, ErasureState, read_subject
 from .domain.holds import Hold, check_reason, read_target
 from .domain.identity import read_uuid
 from .errors import Conflict, NotFound
+from .store import erasures
 from .store import holds as store
 from .store.session import Database
 
@@ -23,8 +26,12 @@ class NoSuchHold(NotFound):
     """There is no such legal hold."""
 
 
+class NoSuchErasure(NotFound):
+    """There is no such erasure."""
+
+
 class Custody:
-    """Holds, placed and released.
+    """Holds, placed and released; erasures, asked for and confirmed.
 
     Args:
         database: the maintenance role's.
@@ -119,6 +126,73 @@ class Custody:
         )
         return replace(hold, released_by=by, released_at=at)
 
+    def request_erasure(self, tenant: str, kind: str, value: str) -> Erasure:
+        """Have a worker look what erasing a person would find.
+
+        Args:
+            kind: what the person is known by, user_id or email.
+
+        Raises:
+            NoSuchTenant: there is none of this slug or id.
+            InvalidInput: names the field and its rule.
+        """
+        subject = read_subject(kind, value)
+        with managing(self._database) as session:
+            found = the_tenant(session, tenant)
+            erasure = Erasure(
+                tenant_id=found.id,
+                id=uuid7(),
+                subject_kind=subject.kind,
+                subject=subject,
+                state=ErasureState.REQUESTED,
+                requested_by=self._who(),
+                requested_at=datetime.now(UTC),
+            )
+            erasures.add_erasure(session, erasure, subject)
+        # Whom it is of is not for the log, of which it would have to be erased.
+        about = {"known_by": subject.kind.value}
+        self._put_on_record(found.id, "request", "erasure", str(erasure.id), after=about)
+        return erasure
+
+    def confirm_erasure(self, erasure_id: str) -> Erasure:
+        """Have a worker erase what a preview found.
+
+        Raises:
+            NoSuchErasure: there is none of this id.
+            Conflict: it has no preview yet, or was confirmed already, or is over.
+        """
+        with managing(self._database) as session:
+            erasure = _erasure(session, erasure_id, lock=True)
+            if erasure.state is not ErasureState.PREVIEWED:
+                raise Conflict(f"Erasure {erasure.id} is {erasure.state}; previewed ones can be")
+            values = {"confirmed_by": self._who(), "confirmed_at": datetime.now(UTC)}
+            erasures.note_erasure(session, erasure, ErasureState.CONFIRMED, **values)
+            confirmed = _erasure(session, erasure_id)
+        about = {"known_by": erasure.subject_kind.value, "preview": erasure.report}
+        self._put_on_record(erasure.tenant_id, "confirm", "erasure", str(erasure.id), after=about)
+        return confirmed
+
+    def erasures(
+        self, tenant: str | None, *, after: UUID | None = None, limit: int
+    ) -> list[Erasure]:
+        """Erasures in the order they were asked for, of one tenant or all.
+
+        Raises:
+            NoSuchTenant: there is none of this slug or id.
+        """
+        with managing(self._database) as session:
+            tenant_id = None if tenant is None else the_tenant(session, tenant).id
+            return erasures.list_erasures(session, tenant_id, after=after, limit=limit)
+
+    def erasure(self, erasure_id: str) -> Erasure:
+        """One erasure, and how it stands.
+
+        Raises:
+            NoSuchErasure: there is none of this id.
+        """
+        with managing(self._database) as session:
+            return _erasure(session, erasure_id)
+
 
 def described(hold: Hold) -> dict[str, Any]:
     """What an audit log says of a hold."""
@@ -132,4 +206,12 @@ def _hold(session: Any, hold_id: str, *, lock: bool = False) -> Hold:
     found = store.find_hold(session, wanted, lock=lock) if wanted else None
     if found is None:
         raise NoSuchHold(f"There is no legal hold {hold_id!r}")
+    return found
+
+
+def _erasure(session: Any, erasure_id: str, *, lock: bool = False) -> Erasure:
+    wanted = read_uuid(erasure_id)
+    found = erasures.find_erasure(session, wanted, lock=lock) if wanted else None
+    if found is None:
+        raise NoSuchErasure(f"There is no erasure {erasure_id!r}")
     return found

@@ -7,6 +7,7 @@ from .alerts import alerts
 from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
+from .erase import erase
 from .holds import legal_hold
 from .inspection import doctor, partitions, spool
 from .providers import providers
@@ -25,6 +26,7 @@ def register_commands(app: flask.Flask) -> None:
         action_types,
         legal_hold,
         retention,
+        erase,
         providers,
         partitions,
         archive,

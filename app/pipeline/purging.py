@@ -25,6 +25,7 @@ from ..store.holds import holds_in_force
 from ..store.objects import LocalObjects
 from ..store.purge import (
     FOR_RETENTION,
+    NotEnded,
     NotFolded,
     Retention,
     count_past,
@@ -155,6 +156,8 @@ class Purger:
                 return
             try:
                 purged = self._purge_stretch(of, *stretch)
+            except NotEnded:  # it was made longer meanwhile; the next run goes by that
+                return
             except (NotFolded, ArchiveUnavailable, ArchiveDamaged) as error:
                 report.waiting[_named(of)] = str(error) or "not all of it is folded"
                 return

@@ -75,7 +75,7 @@ _ADD_UNITS = {
             numbers = EXCLUDED.numbers, cells = EXCLUDED.cells
     """,
 }
-_ADD_USERS = """
+ADD_USERS = """
     INSERT INTO user_rollups (tenant_id, grain, start, user_id, action, resource_type, audits)
     VALUES %s ON CONFLICT (tenant_id, grain, start, user_id, action, resource_type)
     DO UPDATE SET audits = user_rollups.audits + EXCLUDED.audits
@@ -223,7 +223,7 @@ class _Folding:
                 (str(self._tenant_id), grain.value, from_ms(start), *names, audits)
                 for (start, *names), audits in counts.items()
             ]
-            _insert(self._session, _ADD_USERS, rows)
+            _insert(self._session, ADD_USERS, rows)
 
 
 def write_units(

@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
+import psycopg2.errors
 from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from ..domain.archive import Segment
@@ -55,6 +58,10 @@ class NotFolded(Exception):
     """Rollups do not count these records yet; they can be purged later."""
 
 
+class NotEnded(Exception):
+    """The tenant's retention is longer by now, or by the database's clock."""
+
+
 def list_retentions(session: Session) -> list[Retention]:
     """Every tenant's log that is not kept for ever."""
     return [
@@ -90,18 +97,28 @@ def purge_stretch(
 
     Raises:
         NotFolded: some of them are not counted yet; nothing of this transaction may stay.
+        NotEnded: their time is not over.
     """
     claim(session, of.tenant_id)
     asked = {"kind": of.kind.value, "tenant_id": of.tenant_id, "low": low, "high": high}
     gone: Counter[UserCell] = Counter()
     purged = 0
-    for day, who, act, resource, records in session.execute(_PURGE, asked):
+    for day, who, act, resource, records in _purge_rows(session, asked):
         purged += records
         if of.kind is Kind.AUDIT:
             gone[to_ms(day), who, act, resource] += records
     if purged:
         _count_off(session, of.tenant_id, of.kind, to_ms(low), to_ms(high), gone, cold)
     return purged
+
+
+def _purge_rows(session: Session, asked: dict[str, Any]) -> list[Any]:
+    try:
+        return list(session.execute(_PURGE, asked))
+    except DBAPIError as error:
+        if isinstance(error.orig, psycopg2.errors.InsufficientPrivilege):
+            raise NotEnded from error
+        raise
 
 
 def purge_segment(

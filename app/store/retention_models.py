@@ -1,6 +1,7 @@
 """The tables of what keeps and what removes records, as SQLAlchemy models."""
 
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -76,4 +77,41 @@ class PurgedSegmentRow(Base):
         PrimaryKeyConstraint("tenant_id", "kind", "day", "id", name="purged_segments_pkey"),
         CheckConstraint("reason IN ('purged', 'erased')", name="purged_segments_reason_check"),
         Index("purged_segments_left_idx", "tenant_id", postgresql_where=text("deleted_at IS NULL")),
+    )
+
+
+class ErasureRow(Base):
+    """A person whose data was to be erased, how far that is, and what came of it.
+
+    The person's name is kept until it is done, and not any longer.
+    """
+
+    __tablename__ = "erasures"
+
+    tenant_id: Mapped[UUID] = mapped_column(
+        ForeignKey("tenants.id", name="erasures_tenant_id_fkey")
+    )
+    id: Mapped[UUID]
+    subject_kind: Mapped[str] = mapped_column(String(10))
+    subject: Mapped[str | None] = mapped_column(String(255))
+    state: Mapped[str] = mapped_column(String(10))
+    requested_by: Mapped[str] = mapped_column(String(255))
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    confirmed_by: Mapped[str | None] = mapped_column(String(255))
+    confirmed_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    report: Mapped[dict[str, Any] | None]
+    audit_id: Mapped[UUID | None]  # of the audit log that says it is done
+
+    __table_args__ = (
+        PrimaryKeyConstraint("tenant_id", "id", name="erasures_pkey"),
+        CheckConstraint("subject_kind IN ('user_id', 'email')", name="erasures_kind_check"),
+        CheckConstraint(
+            "state IN ('requested', 'previewed', 'confirmed', 'done', 'expired')",
+            name="erasures_state_check",
+        ),
+        CheckConstraint(
+            "(subject IS NULL) = (state IN ('done', 'expired'))", name="erasures_subject_check"
+        ),
+        Index("erasures_open_idx", "requested_at", postgresql_where=text("subject IS NOT NULL")),
     )

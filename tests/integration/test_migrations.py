@@ -315,8 +315,8 @@ GRANTS = {
     "tenants": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "api_keys": {"maintenance": "INSERT SELECT UPDATE"},
     "action_types": {"web": "SELECT", "worker": "SELECT", "maintenance": "SELECT"},
-    "sandbox_contacts": {"web": "DELETE INSERT SELECT UPDATE"},
-    "sandbox_items": {"web": "DELETE INSERT SELECT UPDATE"},
+    "sandbox_contacts": {"web": "DELETE INSERT SELECT UPDATE", "maintenance": "DELETE"},
+    "sandbox_items": {"web": "DELETE INSERT SELECT UPDATE", "maintenance": "DELETE"},
     "provider_accounts": {"maintenance": "DELETE INSERT SELECT UPDATE", "web": "SELECT"},
     "documents": {"web": "DELETE INSERT SELECT UPDATE"},
     "document_versions": {"web": "INSERT SELECT"},
@@ -330,6 +330,7 @@ GRANTS = {
     "recent_minutes": {"maintenance": MANAGES},
     "legal_holds": {"maintenance": "INSERT SELECT"},
     "purged_segments": {"maintenance": "INSERT SELECT"},
+    "erasures": {"maintenance": "INSERT SELECT UPDATE"},
 }
 
 
@@ -367,6 +368,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("add_action_type", "opsledger_maintenance"),
         ("drop_archived", "opsledger_maintenance"),
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
+        ("erase_rows", "opsledger_maintenance"),
         ("find_api_key", "opsledger_web"),
         ("look_up_api_key", "opsledger_web"),
         ("look_up_held_key", "opsledger_web"),

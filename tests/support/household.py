@@ -26,6 +26,7 @@ class Household:
     export_id: str
     watched: dict[str, str]
     hold_id: str
+    erasure_id: str
 
     def asker(self, path: str) -> Inhabitant:
         """Whose key opens a path: the tenant's, or the operator's that administers it."""
@@ -52,6 +53,7 @@ class Household:
             "tenant_id": str(self.who.tenant_id),
             "key_id": str(self.key_id),
             "hold_id": self.hold_id,
+            "erasure_id": self.erasure_id,
         }
 
 
@@ -100,7 +102,10 @@ def furnish(world: World) -> Household:
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
     hold = {"tenant_id": str(who.tenant_id), "user_id": marker, "reason": marker}
     hold_id = operator.post("/api/v1/admin/legal-holds", json=hold).json["id"]
-    return Household(who, operator, marker, *ids, items, key.id, export_id, watched, hold_id)
+    erased = {"tenant_id": str(who.tenant_id), "user_id": f"nobody {marker}"}
+    erasure_id = operator.post("/api/v1/admin/erasures", json=erased).json["id"]
+    kept = (hold_id, erasure_id)
+    return Household(who, operator, marker, *ids, items, key.id, export_id, watched, *kept)
 
 
 def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:
