@@ -75,6 +75,14 @@ def list_waiting(session: Session) -> list[Erasure]:
     return [_erasure(row) for row in rows]
 
 
+def count_stuck(session: Session, before: datetime) -> int:
+    """How many were confirmed before a moment and are not done."""
+    stuck = select(func.count()).where(
+        ErasureRow.state == ErasureState.CONFIRMED.value, ErasureRow.confirmed_at < before
+    )
+    return int(session.execute(stuck).scalar_one())
+
+
 def note_erasure(session: Session, erasure: Erasure, state: ErasureState, **values: Any) -> None:
     """Note how an erasure stands; the person's name goes when it is over."""
     if state in (ErasureState.DONE, ErasureState.EXPIRED):

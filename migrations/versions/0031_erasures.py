@@ -131,7 +131,11 @@ def upgrade() -> None:
 
 
 def _columns(kind: str) -> str:
-    texts = [f"{name} = coalesce(c.new ->> '{name}', l.{name})" for name in TEXTS[kind]]
+    # Of a text it is told that it goes, and not what comes in its place.
+    texts = [
+        f"{name} = CASE WHEN c.new ? '{name}' THEN '[erased]' ELSE l.{name} END"
+        for name in TEXTS[kind]
+    ]
     documents = [f"{name} = coalesce(c.new -> '{name}', l.{name})" for name in DOCUMENTS[kind]]
     return ", ".join([*texts, *documents])
 

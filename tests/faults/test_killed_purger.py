@@ -1,28 +1,25 @@
 """A purger that is killed removed records and counts together, and the next one goes on."""
 
-import os
 import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from app.pipeline import purging, rewriting
 from app.pipeline.purging import Purger, PurgeReport
-from app.store import purge as purge_store
 from app.store.objects import LocalObjects
-from app.store.session import Database
-from tests.faults.test_killed_archiver import Wrap, after, before
 from tests.support.archive import Archive
+from tests.support.dying import Step, nursery, purges
 from tests.support.world import Inhabitant, action, audit, eventually
 
-STEPS: list[tuple[Any, str, Wrap]] = [
-    (purging, "purge_stretch", after(0)),
-    (purge_store, "discount_users", after(0)),
-    (purging, "rewrite", after(0)),
-    (purging, "purge_segment", after(1)),
-    (rewriting, "note_deleted", before(0)),
+STEPS = [
+    Step("app.pipeline.purging", "purge_stretch", "after"),
+    Step("app.store.purge", "discount_users", "after"),
+    Step("app.pipeline.purging", "rewrite", "after"),
+    Step("app.pipeline.purging", "purge_segment", "after", 1),
+    Step("app.pipeline.rewriting", "note_deleted", "before"),
 ]
 WEEKS = iter(range(1, 80, 2))
 
@@ -40,13 +37,16 @@ def check(archive: Archive, who: Inhabitant) -> None:
     assert said.exit_code == 0, said.output
 
 
-@pytest.mark.parametrize(
-    ("place", "name", "moment"),
-    STEPS,
-    ids=[f"{name}-{number}" for number, (_, name, _) in enumerate(STEPS)],
-)
+@pytest.fixture(scope="module")
+def killed() -> Iterator[Any]:
+    """Runs children that die."""
+    with nursery() as run:
+        yield run
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.when}-{step.name}")
 def test_a_purger_killed_between_two_steps_is_right_and_the_next_one_finishes(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch, place: Any, name: str, moment: Wrap
+    archive: Archive, killed: Any, step: Step
 ) -> None:
     """Right then statistics equal the records; in the end just what a hold covers is left."""
     monday = days_ago(120 + days_ago(120).weekday() + 7 * next(WEEKS))
@@ -68,16 +68,7 @@ def test_a_purger_killed_between_two_steps_is_right_and_the_next_one_finishes(
         session.execute(settings, {"days": days, "id": who.tenant_id})
     hold = {"tenant_id": str(who.tenant_id), "reason": "x", "user_id": "kept"}
     archive.world.operator().post("/api/v1/admin/legal-holds", json=hold)
-    monkeypatch.setattr(purging, "ROWS_MAX", 2)
-    child = os.fork()
-    if not child:
-        try:
-            setattr(place, name, moment(getattr(place, name)))
-            url = archive.world.opsledger.settings.url_of("maintenance")
-            Purger(Database.connect(url), LocalObjects(archive.root)).run()
-        finally:
-            os._exit(0)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert killed(step, purges, archive.world.opsledger.settings) == signal.SIGKILL
     check(archive, who)
     reports: list[PurgeReport | None] = []
 

@@ -1,7 +1,6 @@
 """Erasing a person: gone wherever records are, the facts stay, and nobody else is touched."""
 
 import json
-import os
 import signal
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -17,15 +16,15 @@ from uuid_utils.compat import uuid7
 from app.config import Settings
 from app.domain.codec import encode
 from app.domain.erasure import ERASED
-from app.pipeline import erasing, erasures, rewriting
+from app.pipeline import erasing
 from app.pipeline.erasures import Erasures
 from app.pipeline.exporting import run_exports
 from app.pipeline.persist import Persister
 from app.store import erase as erase_store
 from app.store.archives import sole_runner
 from app.store.session import Database
-from tests.faults.test_killed_archiver import Wrap, after, before
 from tests.support.archive import Archive
+from tests.support.dying import Step, erases, nursery
 from tests.support.world import (
     Inhabitant,
     World,
@@ -275,75 +274,56 @@ def test_dead_letters_lose_the_person_and_what_is_no_record_goes(archive: Archiv
         session.execute(text("DELETE FROM dead_letters"))
 
 
-STEPS: list[tuple[Any, str, Wrap]] = [
-    (erase_store, "erase_rows", after(0)),
-    (erase_store, "move_users", before(0)),
-    (erasing, "rewrite", after(0)),
-    (erasing, "replace_segment", before(1)),
-    (rewriting, "note_deleted", before(0)),
-    (erase_store, "forget_verified", before(0)),
-    (Persister, "persist", after(0)),
-    (erasures, "note_erasure", before(0)),
+STEPS = [
+    Step("app.store.erase", "erase_rows", "after"),
+    Step("app.store.erase", "move_users", "before"),
+    Step("app.pipeline.erasing", "rewrite", "after"),
+    Step("app.pipeline.erasing", "replace_segment", "before", 1),
+    Step("app.pipeline.rewriting", "note_deleted", "before"),
+    Step("app.store.erase", "forget_verified", "before"),
+    Step("app.pipeline.persist:Persister", "persist", "after"),
+    Step("app.pipeline.erasures", "note_erasure", "before"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("place", "name", "moment"),
-    STEPS,
-    ids=[f"{name}-{number}" for number, (_, name, _) in enumerate(STEPS)],
-)
+@pytest.fixture(scope="module")
+def killed() -> Iterator[Any]:
+    """Runs children that die."""
+    with nursery() as run:
+        yield run
+
+
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.when}-{step.name}")
 def test_an_erasure_killed_between_two_steps_is_finished_by_the_next(
-    erased_once: Callable[[Callable[[], None]], None], place: Any, name: str, moment: Wrap
+    archive: Archive, erasures_of: Callable[[], Erasures], killed: Any, step: Step
 ) -> None:
     """Whatever was done; the result is that of one that was never killed, on record once."""
-    erased_once(lambda: setattr(place, name, moment(getattr(place, name))))
+    who = archive.settle()
+    hot, cold = datetime.now(UTC) - timedelta(days=2), old_week()
+    archive.world.put(*records_of(who, cold, JANE), *records_of(who, hot, JANE))
+    assert archive.run().finished
+    archive.world.put(audit(who.tenant_id, at=cold + 9 * HOUR, user_id=JANE))
+    before = shown(who)
+    erasure_id = requested(archive.world, who)
+    erasures_of().run()
+    operator = archive.world.operator()
+    assert operator.post(f"{ERASURES}/{erasure_id}/confirm").status_code == 202
+    assert killed(step, erases, archive.world.opsledger.settings) == signal.SIGKILL
 
-
-@pytest.fixture
-def erased_once(
-    archive: Archive, erasures_of: Callable[[], Erasures]
-) -> Callable[[Callable[[], None]], None]:
-    """Erases in a child that is prepared to die, and then again; compares the two ends."""
-
-    def run(prepare: Callable[[], None]) -> None:
-        who = archive.settle()
-        hot, cold = datetime.now(UTC) - timedelta(days=2), old_week()
-        archive.world.put(*records_of(who, cold, JANE), *records_of(who, hot, JANE))
-        assert archive.run().finished
-        archive.world.put(audit(who.tenant_id, at=cold + 9 * HOUR, user_id=JANE))
-        before = shown(who)
-        erasure_id = requested(archive.world, who)
+    def finished() -> bool:  # once Postgres has noticed that the child is gone
         erasures_of().run()
-        assert archive.world.operator().post(f"{ERASURES}/{erasure_id}/confirm").status_code == 202
-        settings = archive.world.opsledger.settings
-        child = os.fork()
-        if not child:
-            try:
-                prepare()
-                database = Database.connect(settings.url_of("maintenance"))
-                worker = Persister(Database.connect(settings.url_of("worker")))
-                Erasures(database, settings, worker).run()
-            finally:
-                os._exit(0)
-        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-        operator = archive.world.operator()
+        return bool(operator.get(f"{ERASURES}/{erasure_id}").json["state"] == "done")
 
-        def finished() -> bool:  # once Postgres has noticed that the child is gone
-            erasures_of().run()
-            return bool(operator.get(f"{ERASURES}/{erasure_id}").json["state"] == "done")
-
-        eventually(finished)
-        assert operator.get(f"{ERASURES}/{erasure_id}").json["subject"] is None
-        after = shown(who)
-        logged = [row for row in after.values() if row.get("resource_type") == "person"]
-        assert len(logged) == 1
-        assert set(after) - {logged[0]["id"]} >= set(before)
-        assert JANE not in everything(archive, who)
-        left = {archive.root / row.object_key for row in archive.segments(who.tenant_id)}
-        assert set(archive.files(who.tenant_id)) == left
-        check_statistics(archive, who)
-
-    return run
+    eventually(finished)
+    assert operator.get(f"{ERASURES}/{erasure_id}").json["subject"] is None
+    after = shown(who)
+    logged = [row for row in after.values() if row.get("resource_type") == "person"]
+    assert len(logged) == 1
+    assert set(after) - {logged[0]["id"]} >= set(before)
+    assert JANE not in everything(archive, who)
+    left = {archive.root / row.object_key for row in archive.segments(who.tenant_id)}
+    assert set(archive.files(who.tenant_id)) == left
+    check_statistics(archive, who)
 
 
 def requested(world: World, who: Inhabitant, **subject: str) -> str:
