@@ -18,12 +18,14 @@ from . import (
     email,
     exports,
     forecasts,
+    forwarding,
     health,
     helpdesk,
     ingest,
     knowledge,
     metrics,
     operations,
+    otlp,
     stats,
     stream,
 )
@@ -85,10 +87,11 @@ def register_api(app: flask.Flask, service: Service) -> None:
     metrics.measure_requests(app)
     api = ProblemApi(app)
     queries = (actions, audits, stream, operations, stats, analytics, forecasts)
-    for module in (*queries, ingest, exports, admin, alerts, alert_channels):
+    for module in (*queries, ingest, exports, admin, alerts, alert_channels, forwarding):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
+    api.register_blueprint(otlp.blueprint)  # where SDKs of OpenTelemetry look for it
     app.register_blueprint(health.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)

@@ -7,6 +7,7 @@ from .alerts import alerts
 from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
+from .forward import forward
 from .inspection import doctor, partitions, spool
 from .providers import providers
 from .redaction import redaction
@@ -28,6 +29,7 @@ def register_commands(app: flask.Flask) -> None:
         dead_letters,
         rollups,
         alerts,
+        forward,
         doctor,
         demo,
     ):

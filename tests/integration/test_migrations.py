@@ -328,6 +328,10 @@ GRANTS = {
     "alert_deliveries": {"web": "INSERT SELECT", "maintenance": MANAGES},
     "alert_cursors": {"web": "INSERT SELECT", "maintenance": MANAGES},
     "recent_minutes": {"maintenance": MANAGES},
+    "forward_destinations": {"web": "DELETE INSERT", "maintenance": MANAGES},
+    "forward_cursors": {"maintenance": MANAGES},
+    "forward_dead_letters": {"web": "DELETE SELECT", "maintenance": MANAGES},
+    "forward_replays": {"web": "INSERT SELECT", "maintenance": MANAGES},
 }
 
 
@@ -366,6 +370,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("drop_archived", "opsledger_maintenance"),
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
         ("find_api_key", "opsledger_web"),
+        ("forward_state", "opsledger_maintenance opsledger_web"),
         ("look_up_api_key", "opsledger_web"),
         ("look_up_held_key", "opsledger_web"),
         ("pipeline_state", "opsledger_maintenance opsledger_web"),
