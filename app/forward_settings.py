@@ -26,6 +26,14 @@ class ForwardSettings(AdapterSettings):
         "How long a destination with much to catch up is delivered to before another has its turn.",
         seconds,
     )
+    forward_lease_s: float = _setting(
+        "OPSLEDGER_FORWARD_LEASE_S",
+        45.0,
+        "s",
+        "How long a destination rests after the worker that delivered to it was killed; longer than"
+        " a delivery takes that hangs until its timeouts, or records are sent twice.",
+        seconds,
+    )
     forward_dir: str = _setting(
         "OPSLEDGER_FORWARD_DIR",
         "",

@@ -47,8 +47,7 @@ from .delivery import Delivery
 
 PAGE_ROWS = 1000  # in memory at a time; most are of 1 KB, none is larger than 256
 LETTERS_AT_ONCE = 100
-LEASE_S = 45.0  # longer than one part takes that hangs until its timeouts
-KEEP_S = 10.0
+KEPT_SHARE = 0.2  # of a lease; whoever delivers for longer renews it
 BEFORE_GAP = timedelta(days=1)  # what is replayed of before a gap: records come late, too
 
 log = get_logger(__name__)
@@ -342,7 +341,7 @@ class Turn:
 
     def _keep(self) -> None:
         """Have the lease outlast the next part."""
-        if time.monotonic() - self._kept > KEEP_S:
+        if time.monotonic() - self._kept > self._settings.forward_lease_s * KEPT_SHARE:
             self._note()
 
     def _note(self, *, due_at: datetime | None = None) -> None:
@@ -353,7 +352,7 @@ class Turn:
         self, session: Any, *, sent: int = 0, dead: int = 0, due_at: datetime | None = None
     ) -> None:
         now = self._clock()
-        until = now + timedelta(seconds=LEASE_S)
+        until = now + timedelta(seconds=self._settings.forward_lease_s)
         counts = {"sent": sent, "dead": dead}
         note_progress(session, self._held, now=now, leased_until=until, due_at=due_at, **counts)
         self._kept = time.monotonic()

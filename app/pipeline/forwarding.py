@@ -30,7 +30,7 @@ from ..store.objects import LocalObjects
 from ..store.session import Database
 from ..telemetry import FORWARD_FAILURES, get_logger
 from ..vault import UnreadableCredentials, Vault
-from .forward_turn import LEASE_S, Turn
+from .forward_turn import Turn
 
 POLL_S = 1.0  # how soon what was committed is looked for
 AWAY_S = 5.0  # until the database is asked again that did not answer
@@ -93,7 +93,7 @@ class Forwarder:
 
     def try_now(self, tenant_id: UUID, destination_id: UUID) -> None:
         """Send a test record to one destination, whoever else delivers to it."""
-        until = self._clock() + timedelta(seconds=LEASE_S)
+        until = self._clock() + timedelta(seconds=self._settings.forward_lease_s)
         with self._database.unrestricted_unsafe() as session:
             held = take(session, tenant_id, destination_id, uuid4(), until)
         if held is not None:
@@ -142,7 +142,9 @@ class Forwarder:
 
     def _claim(self) -> Claimed | None:
         with self._database.unrestricted_unsafe() as session:
-            return claim_next(session, uuid4(), now=self._clock(), lease_s=LEASE_S)
+            return claim_next(
+                session, uuid4(), now=self._clock(), lease_s=self._settings.forward_lease_s
+            )
 
     def _turn(self, held: Claimed) -> None:
         to = held.destination

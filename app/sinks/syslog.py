@@ -1,14 +1,12 @@
 """Syslog (RFC 5424) over TCP (RFC 6587, octet counting) and TLS (RFC 5425)."""
 
 import fcntl
-import select
 import socket
 import ssl
 import struct
 import termios
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from ..config import Settings
@@ -21,7 +19,7 @@ from .protocol import MIB, TLS_ASKED, Account, Asked, Receipt, SinkKind, tls_con
 ROWS_MAX = 1000
 BYTES_MAX = 4 * MIB
 TIMEOUT_S = 10.0  # of connecting, and of one batch
-GREETING_S = 0.5  # in which a server that refuses our certificate has said so
+HANG_UP_S = 5.0  # in which a receiver hangs up once we did
 LOOK_S = 0.002
 FACILITY = 13  # "log audit"
 ERROR, INFORMATIONAL = 3, 6
@@ -30,10 +28,11 @@ _ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "]": "\\]"})
 
 
 class SyslogSink:
-    """Keeps one connection, and sends each batch over it.
+    """Sends each batch over a connection of its own.
 
-    Syslog has no receipts. A batch counts as taken when the receiver's system has confirmed its
-    last byte and the connection still stands.
+    Syslog has no receipts, but hanging up is one: who closes a connection with bytes unread resets
+    it. So a batch counts as taken when the other system has confirmed its last byte, and the
+    receiver has hung up after us without a reset.
     """
 
     rows_max = ROWS_MAX
@@ -47,66 +46,45 @@ class SyslogSink:
         self._header = f"{_printable(values['hostname'], 255)} {_printable(values['app_name'], 48)}"
         self._enterprise = values["enterprise_id"]
         self.record_bytes_max = values["message_bytes_max"]
-        self._socket: socket.socket | None = None
 
     def deliver(self, records: Sequence[Outgoing]) -> Receipt:
         """Send one batch."""
-        frames = [self._frame(record) for record in records]
+        frames = {record.id: self._frame(record) for record in records}
         large = {
-            record.id: f"its message has {len(frame)} bytes, more than {self.record_bytes_max}"
-            for record, frame in zip(records, frames, strict=True)
+            record_id: f"its message has {len(frame)} bytes, more than {self.record_bytes_max}"
+            for record_id, frame in frames.items()
             if len(frame) > self.record_bytes_max
         }
         sent = b"".join(
             b"%d %b" % (len(frame), frame)
-            for record, frame in zip(records, frames, strict=True)
-            if record.id not in large
+            for record_id, frame in frames.items()
+            if record_id not in large
         )
         try:
-            link = self._connected()
-            link.settimeout(TIMEOUT_S)
-            link.sendall(sent)
-            _confirm(link, time.monotonic() + TIMEOUT_S)
+            if sent:
+                self._send(sent)
         except DestinationRefused as error:
             raise SinkError(error.detail, denied=True) from error
         except ssl.SSLError as error:
-            self.close()
             raise SinkError(f"TLS: {error.reason or error}", denied=True) from error
         except OSError as error:
-            self.close()
             raise SinkError(f"Not sent: {error}") from error
-        return Receipt(refused=large, words=f"{len(sent)} bytes confirmed by its system")
+        return Receipt(refused=large, words=f"{len(sent)} bytes taken")
 
     def close(self) -> None:
-        """Hang up."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.close()
-            self._socket = None
+        """Nothing stays open."""
 
-    def _connected(self) -> socket.socket:
-        if self._socket is not None and _has_ended(self._socket):
-            self.close()
-        if self._socket is None:
-            plain = connect(
-                *(*self._address, self._destinations), timeout_s=TIMEOUT_S, plain=self._tls is None
-            )
-            try:
-                self._socket = self._encrypted(plain)
-            except BaseException:
-                plain.close()
-                raise
-        return self._socket
-
-    def _encrypted(self, plain: socket.socket) -> socket.socket:
-        if self._tls is None:
-            return plain
-        link = self._tls.wrap_socket(plain, server_hostname=self._address[0])
-        # By TLS 1.3 a server judges our certificate after the handshake is over for us.
-        select.select([link], [], [], GREETING_S)
-        if _has_ended(link):
-            raise ConnectionResetError("it hung up after the handshake")
-        return link
+    def _send(self, sent: bytes) -> None:
+        plain = self._tls is None
+        link = connect(*self._address, self._destinations, timeout_s=TIMEOUT_S, plain=plain)
+        try:
+            if self._tls is not None:
+                link = self._tls.wrap_socket(link, server_hostname=self._address[0])
+            link.sendall(sent)
+            _confirm(link, time.monotonic() + TIMEOUT_S)
+            _hang_up(link)
+        finally:
+            link.close()
 
     def _frame(self, record: Outgoing) -> bytes:
         failed = record.values.get("status") in {"failure", "timeout"}
@@ -125,19 +103,48 @@ class SyslogSink:
 
 
 def _confirm(link: socket.socket, deadline: float) -> None:
-    """Wait until the other system has confirmed all that was sent, and see that it did not hang up.
+    """Wait until the other system has confirmed all that was sent.
 
     Raises:
-        OSError: it has not, or it did.
+        TimeoutError: it has not.
     """
     while (left := _unconfirmed(link)) > 0:
         if time.monotonic() > deadline:
             raise TimeoutError(f"{left} bytes were not confirmed in time")
-        if _has_ended(link):
-            break
         time.sleep(LOOK_S)
-    if _has_ended(link):
-        raise ConnectionResetError("it hung up in the middle of a batch")
+
+
+def _hang_up(link: socket.socket) -> None:
+    """Hang up, and wait until the other side does, which has read everything then. One that keeps
+    the connection has had its bytes confirmed, and that is all there is to know of it.
+
+    Raises:
+        OSError: it reset the connection, so it did not read everything.
+        ssl.SSLError: it says why it would not.
+    """
+    link.settimeout(HANG_UP_S)
+    try:
+        if isinstance(link, ssl.SSLSocket):
+            _say_goodbye(link)
+        socket.socket.shutdown(link, socket.SHUT_WR)
+        while socket.socket.recv(link, 4096):
+            pass
+    except TimeoutError:
+        return
+
+
+def _say_goodbye(link: ssl.SSLSocket) -> None:
+    """End TLS, by which what it has to say of us comes, too; many just hang up then."""
+    try:
+        link.unwrap()
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        return
+    except ssl.SSLError as error:
+        if "APPLICATION_DATA_AFTER_CLOSE_NOTIFY" not in str(error):
+            raise
+    except OSError as error:
+        if error.errno:  # 0 is an end without a word
+            raise
 
 
 def _unconfirmed(link: socket.socket) -> int:
@@ -147,25 +154,6 @@ def _unconfirmed(link: socket.socket) -> int:
     except OSError:
         return 0
     return int(struct.unpack("i", told)[0])
-
-
-def _has_ended(link: socket.socket) -> bool:
-    """Whether the other side hung up; what it says otherwise is nothing to us.
-
-    Raises:
-        ssl.SSLError: it said why.
-    """
-    link.settimeout(0.0)
-    try:
-        while link.recv(4096):
-            pass
-    except (BlockingIOError, ssl.SSLWantReadError):
-        return False
-    except ssl.SSLError:
-        raise
-    except OSError:
-        return True
-    return True
 
 
 def _printable(text: str, chars_max: int) -> str:
