@@ -94,8 +94,10 @@ def _parsed(body: bytes, kind_of_body: str) -> Any:
         if kind_of_body == PROTOBUF:
             request.ParseFromString(body)
         else:
-            value = _ids_as_protobuf_has_them(parse_json(body))
-            ParseDict(value, request, ignore_unknown_fields=True)
+            value = parse_json(body)
+            if not isinstance(value, dict):
+                raise TypeError("it must be an object")
+            ParseDict(_ids_as_protobuf_has_them(value), request, ignore_unknown_fields=True)
     except (DecodeError, ParseError, ValueError, TypeError, AttributeError) as error:
         rule = f"is not an ExportLogsServiceRequest: {str(error)[:300]}"
         raise InvalidInput(FieldError("body", rule)) from error

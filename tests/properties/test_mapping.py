@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
@@ -45,6 +45,7 @@ ECS_FIELDS: dict[str, Any] = {
     "source.address": str,
 }
 
+usual = settings(suppress_health_check=[HealthCheck.too_slow])
 words = st.text(max_size=20)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | words,
@@ -133,6 +134,7 @@ def test_every_record_is_a_valid_event_of_ocsf(kind: Kind, version: str) -> None
     """API Activity and Entity Management, by the schemas that OCSF publishes."""
     judge = validator(kind, version)
 
+    @usual
     @given(rows[kind])
     def holds(values: dict[str, Any]) -> None:
         event = told(kind, values, Format.OCSF).document
@@ -149,6 +151,7 @@ def test_every_record_is_a_valid_event_of_ocsf(kind: Kind, version: str) -> None
 def test_every_record_has_names_and_types_of_ecs(kind: Kind) -> None:
     """What ECS has no name for is below opsledger."""
 
+    @usual
     @given(rows[kind])
     def holds(values: dict[str, Any]) -> None:
         document = told(kind, values, Format.ECS).document
@@ -166,6 +169,7 @@ def test_every_record_has_names_and_types_of_ecs(kind: Kind) -> None:
 def test_nothing_of_a_record_is_lost_in_any_words(kind: Kind) -> None:
     """Each value is somewhere in the event, whatever the schema calls it."""
 
+    @usual
     @given(rows[kind])
     def holds(values: dict[str, Any]) -> None:
         for form in Format:
