@@ -116,8 +116,8 @@ def _has_more(changes: Any) -> bool:
 def _caller(told: dict[str, Any]) -> dict[str, Any]:
     """Where an action was asked from: the address of its request, else this service."""
     metadata = told.get("metadata")
-    http = metadata.get("http") if isinstance(metadata, dict) else None
-    address = http.get("ip_address") if isinstance(http, dict) else None
+    request = metadata.get("http") if isinstance(metadata, dict) else None
+    address = request.get("ip_address") if isinstance(request, dict) else None
     found = {"svc_name": "opsledger"}
     return {**found, "ip": str(address)} if is_address(address) else found
 

@@ -104,6 +104,7 @@ class Listener:
         threading.Thread(target=self._serve, daemon=True).start()
 
     def close(self) -> None:
+        self._door.shutdown(socket.SHUT_RDWR)  # who waits at it lets go
         self._door.close()
 
     def _serve(self) -> None:
@@ -287,9 +288,11 @@ template(name="document" type="list") {{
     constant(value="\\",\\"message\\":\\"") property(name="msg" format="json")
     constant(value="\\"}}")
 }}
+template(name="number" type="string" string="%syslogtag%%msg%")
 ruleset(name="bulk") {{
     action(type="omelasticsearch" server="127.0.0.1" serverport="{where}" template="document"
         searchIndex="logs-independent-default" searchType="" bulkmode="on" writeoperation="create"
+        bulkid="number" dynBulkId="on"
         queue.type="linkedList" queue.dequeueBatchSize="5")
 }}
 input(type="imtcp" port="{port}" address="127.0.0.1" ruleset="bulk")
