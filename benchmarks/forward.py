@@ -64,9 +64,14 @@ def run(smoke: bool) -> dict[str, float]:
         for number in range(9):
             line.add(tenant_id, "webhook", {"url": dead}, name=f"dead {number}")
         beside = line.shared(persister, tenant_id, made["webhook"], rows // 4)
+        ingest = line.ingest_ratio(persister, tenant_id, rows // 20, 1 if smoke else 7)
         maintenance.close()
     figures = {f"forward.{name}_per_s": median(found) for name, found in rates.items()}
-    return {**figures, "forward.beside_9_dead_ratio": beside / alone}
+    ratios = {
+        "forward.beside_9_dead_ratio": beside / alone,
+        "forward.ingest_beside_9_dead_ratio": ingest,
+    }
+    return {**figures, **ratios}
 
 
 class _Line:
@@ -127,6 +132,25 @@ class _Line:
         forwarder.stop()
         return seconds
 
+    def ingest_ratio(self, persister: Persister, tenant_id: UUID, rows: int, rounds: int) -> float:
+        """Seconds of commits beside a forwarder in this process whose destinations are all dead, to
+        those without one; the median of turns.
+        """
+        with self._database.unrestricted_unsafe() as session:
+            for one in forwarding.list_destinations(session, tenant_id):
+                dead = one.name.startswith("dead")
+                state = _ACTIVE if dead else _PAUSED
+                forwarding.set_state(session, tenant_id, one.id, state)
+        ratios = []
+        for _ in range(rounds):
+            alone = _put(persister, tenant_id, rows)
+            forwarder = Forwarder(self._database, self._settings)
+            forwarder.start()
+            beside = _put(persister, tenant_id, rows)
+            forwarder.stop()
+            ratios.append(beside / alone)
+        return median(ratios)
+
     def _switch(self, tenant_id: UUID, destination_id: UUID, state: Any) -> None:
         with self._database.unrestricted_unsafe() as session:
             forwarding.set_state(session, tenant_id, destination_id, state)
@@ -151,9 +175,15 @@ def _tenant(database: Database) -> UUID:
     return tenant_id
 
 
-def _put(persister: Persister, tenant_id: UUID, rows: int) -> None:
-    for _ in range(rows // BATCH):
-        persister.persist(uuid4(), b"\n".join(encode(action(tenant_id)) for _ in range(BATCH)))
+def _put(persister: Persister, tenant_id: UUID, rows: int) -> float:
+    """Commit records; the seconds that took."""
+    bodies = [
+        b"\n".join(encode(action(tenant_id)) for _ in range(BATCH)) for _ in range(rows // BATCH)
+    ]
+    begun = time.perf_counter()
+    for body in bodies:
+        persister.persist(uuid4(), body)
+    return time.perf_counter() - begun
 
 
 def _closed_port() -> int:

@@ -104,11 +104,11 @@ def furnish(world: World) -> Household:
     ids = (actions[0].id, audits[0].id)
     wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
-    destination_id = _forwarded(world, who, marker, ids[0])
+    destination_id = forwarded(world, who, marker, ids[0])
     return Household(who, operator, marker, *ids, items, key.id, export_id, watched, destination_id)
 
 
-def _forwarded(world: World, who: Inhabitant, marker: str, record_id: UUID) -> str:
+def forwarded(world: World, who: Inhabitant, marker: str, record_id: UUID) -> str:
     """A destination to which nothing is sent, and a dead letter of it."""
     destination = new_destination(
         tenant_id=who.tenant_id,
