@@ -263,7 +263,7 @@ FORWARDED = _counter(
 FORWARD_FAILURES = _counter(
     "opsledger_forward_failures_total",
     "Deliveries that failed as a whole, by sink and reason: away, denied (a person has to change"
-    " something), refused, internal.",
+    " something), internal.",
     *("sink", "reason"),
 )
 FORWARD_SECONDS = _histogram(

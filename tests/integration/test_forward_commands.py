@@ -4,10 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from app.config import Settings
 from app.pipeline.figures import forward_figures
@@ -15,24 +13,28 @@ from app.pipeline.forward_watch import watch_forwarding
 from app.store.forwarding import read_standings
 from app.store.session import Database
 from app.vault import new_key
-from tests.support.forwarding import Line, made, shown
-from tests.support.receiver import HERE, Receiver, receiving
+from tests.support.forwarding import Line, made, sending, shown
+from tests.support.receiver import Receiver, receiving
 from tests.support.world import World, action, opened
 
 
+@pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: whoever forwards does so for all tenants there are."""
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
+
+
 @pytest.fixture
-def world(settings: Settings, maintenance: Database, tmp_path: Any) -> Iterator[World]:
+def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app that may send to this host, and can keep secrets."""
-    ours = replace(
-        settings,
-        private_destinations=HERE,
-        credential_keys=new_key(),
-        forward_dir=str(tmp_path / "forwarded"),
-    )
-    with opened(ours, maintenance) as world:
+    with sending(settings, maintenance) as world:
         yield world
-        with maintenance.unrestricted_unsafe() as session:
-            session.execute(text("DELETE FROM forward_destinations"))
 
 
 @pytest.fixture

@@ -14,9 +14,8 @@ from app.config import Settings
 from app.domain.forwarding import OPEN_AFTER, TRIAL_ROWS
 from app.signing import sign
 from app.store.session import Database
-from app.vault import new_key
-from tests.support.forwarding import DESTINATIONS, Line, act, made, shown
-from tests.support.receiver import HERE, Receiver, receiving
+from tests.support.forwarding import DESTINATIONS, Line, act, made, sending, shown
+from tests.support.receiver import Receiver, receiving
 from tests.support.tails import ids
 from tests.support.world import (
     ALL_SCOPES,
@@ -30,20 +29,23 @@ from tests.support.world import (
 )
 
 
+@pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: whoever forwards does so for all tenants there are."""
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
+
+
 @pytest.fixture
-def world(settings: Settings, maintenance: Database, tmp_path: Any) -> Iterator[World]:
+def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app that may send to this host, and can keep secrets."""
-    ours = replace(
-        settings,
-        private_destinations=HERE,
-        credential_keys=new_key(),
-        redaction_key="k" * 32,
-        forward_dir=str(tmp_path / "forwarded"),
-    )
-    with opened(ours, maintenance) as world:
+    with sending(settings, maintenance) as world:
         yield world
-        with maintenance.unrestricted_unsafe() as session:
-            session.execute(text("DELETE FROM forward_destinations"))
 
 
 @pytest.fixture
@@ -376,7 +378,7 @@ def test_no_tenant_sees_or_moves_anothers_destination(world: World, receiver: Re
 
 
 def test_the_operator_sends_on_the_records_of_every_tenant(
-    world: World, line: Line, receiver: Receiver, tmp_path: Any
+    world: World, line: Line, receiver: Receiver
 ) -> None:
     """Those that come later too; a tenant may not, and may not write files."""
     one, operator = world.settle(), world.operator()
@@ -388,7 +390,9 @@ def test_the_operator_sends_on_the_records_of_every_tenant(
     for record in records:
         world.put(record)
     line.run()
-    lines = (tmp_path / "forwarded/all/actions.jsonl").read_text().splitlines()
+    lines = (
+        (world.opsledger.settings.data_dir / "forwarded/all/actions.jsonl").read_text().splitlines()
+    )
     told = {json.loads(text)["id"]: json.loads(text)["tenant_id"] for text in lines}
     assert told == {str(one.id): str(one.tenant_id) for one in records} | {
         key: told[key] for key in told.keys() - set(ids(*records))

@@ -10,35 +10,40 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from sqlalchemy import text
 
 from app.config import Settings
 from app.dev import process
 from app.dev.server import free_port
 from app.store.session import Database
-from app.vault import new_key
-from tests.support.forwarding import Line, made, shown
+from tests.support.forwarding import Line, made, sending, shown
 from tests.support.intakes import Bulk, Intake, Reply, Request, serving
-from tests.support.receiver import HERE
 from tests.support.rsyslog import make_certificates, needs_rsyslog, running, tls_receiver
 from tests.support.tails import ids
-from tests.support.world import World, action, audit, eventually, opened
+from tests.support.world import World, action, audit, eventually
+
+
+@pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: whoever forwards does so for all tenants there are."""
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
 
 
 @pytest.fixture
 def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app that may send to this host, and can keep secrets."""
-    ours = replace(settings, private_destinations=HERE, credential_keys=new_key())
-    with opened(ours, maintenance) as world:
+    with sending(settings, maintenance) as world:
         yield world
-        with maintenance.unrestricted_unsafe() as session:
-            session.execute(text("DELETE FROM forward_destinations"))
 
 
 @pytest.fixture

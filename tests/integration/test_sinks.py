@@ -2,31 +2,36 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from app.config import Settings
 from app.domain.ecs import ECS_VERSION
 from app.store.session import Database
-from app.vault import new_key
-from tests.support.forwarding import Line, act, made, shown
+from tests.support.forwarding import Line, act, made, sending, shown
 from tests.support.intakes import Bulk, Datadog, Splunk, serving
-from tests.support.receiver import HERE
 from tests.support.tails import ids
-from tests.support.world import World, action, audit, opened
+from tests.support.world import World, action, audit
+
+
+@pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: whoever forwards does so for all tenants there are."""
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
 
 
 @pytest.fixture
 def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app that may send to this host, and can keep secrets."""
-    ours = replace(settings, private_destinations=HERE, credential_keys=new_key())
-    with opened(ours, maintenance) as world:
+    with sending(settings, maintenance) as world:
         yield world
-        with maintenance.unrestricted_unsafe() as session:
-            session.execute(text("DELETE FROM forward_destinations"))
 
 
 @pytest.fixture

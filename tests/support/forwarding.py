@@ -1,12 +1,37 @@
 """Destinations made as the API makes them, and a forwarder that runs when it is told to."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from sqlalchemy import text
+
+from app.config import Settings
 from app.pipeline.forwarding import Forwarder
-from tests.support.world import Inhabitant, World
+from app.store.session import Database
+from app.vault import new_key
+from tests.support.receiver import HERE
+from tests.support.world import Inhabitant, World, opened
 
 DESTINATIONS = "/api/v1/forwarding/destinations"
+
+
+@contextmanager
+def sending(settings: Settings, maintenance: Database) -> Iterator[World]:
+    """An app that may send to this host and can keep secrets; its destinations go with it."""
+    ours = replace(
+        settings,
+        private_destinations=HERE,
+        credential_keys=new_key(),
+        redaction_key="k" * 32,
+        forward_dir=str(settings.data_dir / "forwarded"),
+    )
+    with opened(ours, maintenance) as world:
+        yield world
+        with maintenance.unrestricted_unsafe() as session:
+            session.execute(text("DELETE FROM forward_destinations"))
 
 
 def made(who: Inhabitant, sink: str, settings: dict[str, Any], **values: Any) -> dict[str, Any]:
