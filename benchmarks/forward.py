@@ -211,8 +211,9 @@ def syslog_server() -> Iterator[int]:
 
 
 def _swallow(link: socket.socket) -> None:
-    while link.recv(1 << 20):
-        pass
+    with link:  # who hangs up after us has read everything
+        while link.recv(1 << 20):
+            pass
 
 
 @contextmanager
