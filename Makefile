@@ -11,7 +11,7 @@ DATA_DIR = $(or $(OPSLEDGER_DATA_DIR),.data)
 LOCK := uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench chaos fuzz lock flask clean
+.PHONY: help run test check bench chaos chaos-forward fuzz lock flask clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | \
@@ -36,6 +36,9 @@ bench: $(VENV)/.installed-bench ## measure (ARGS=ingest for one benchmark)
 
 chaos: $(VENV)/.installed-dev ## kill, freeze and cut under load, then count (ARGS="--seed 7")
 	@exec $(PY) -m benchmarks.chaos $(ARGS)
+
+chaos-forward: $(VENV)/.installed-dev ## five failing destinations and killed workers, then count (ARGS="--records 20000")
+	@exec $(PY) -m benchmarks.forwarding_chaos $(ARGS)
 
 fuzz: $(VENV)/.installed-dev ## hostile payloads and made-up requests by the thousand (FUZZ_SEED=7, FUZZ_S=600 for each of the two)
 	@FUZZ_PAYLOADS=$(or $(FUZZ_PAYLOADS),10000) FUZZ_SEED=$(FUZZ_SEED) $(if $(FUZZ_S),FUZZ_S=$(FUZZ_S)) \

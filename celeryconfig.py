@@ -12,6 +12,7 @@ from app.worker import (
     ERASE_TASK,
     EXPORT_TASK,
     FOLD_TASK,
+    FORWARD_WATCH_TASK,
     HEARTBEAT_TASK,
     MAINTENANCE_QUEUE,
     MESSAGES_TASK,
@@ -57,6 +58,7 @@ task_routes = {
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
     ALERTS_TASK: {"queue": MAINTENANCE_QUEUE},
     MESSAGES_TASK: {"queue": MAINTENANCE_QUEUE},
+    FORWARD_WATCH_TASK: {"queue": MAINTENANCE_QUEUE},
 }
 task_create_missing_queues = False  # a misspelt queue is an error, not a queue nobody reads
 task_ignore_result = True

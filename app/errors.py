@@ -206,6 +206,29 @@ class ChannelError(OpsledgerError):
         self.permanent = permanent
 
 
+class SinkError(OpsledgerError):
+    """A destination did not take what it was sent.
+
+    Args:
+        permanent: whether the same records can never be taken, for what they are.
+        denied: whether it does not let us in, which a person has to change.
+        retry_after_s: when it wants to be asked again, in seconds.
+    """
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        permanent: bool = False,
+        denied: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.permanent = permanent
+        self.denied = denied
+        self.retry_after_s = retry_after_s
+
+
 class ProviderTimeout(ProviderError, TimeoutError):
     """The provider did not answer in time."""
 

@@ -272,6 +272,44 @@ ALERT_DELIVERIES = _counter(
     "outcome",
 )
 
+# Forwarding.
+
+FORWARDED = _counter(
+    "opsledger_forwarded_total",
+    "Records that were to be forwarded, by sink and outcome: sent, again (not taken, tried again"
+    " later), dead (refused for what they are).",
+    *("sink", "outcome"),
+)
+FORWARD_FAILURES = _counter(
+    "opsledger_forward_failures_total",
+    "Deliveries that failed as a whole, by sink and reason: away, denied (a person has to change"
+    " something), internal.",
+    *("sink", "reason"),
+)
+FORWARD_SECONDS = _histogram(
+    "opsledger_forward_seconds", "Time of one delivery to a destination.", "sink", buckets=SLOW_S
+)
+FORWARD_WAITING = _gauge(
+    "opsledger_forward_waiting_records",
+    "Committed records that a destination has not been sent yet, by destination (id) and sink.",
+    *("destination", "sink"),
+)
+FORWARD_LAG_SECONDS = _gauge(
+    "opsledger_forward_lag_seconds",
+    "How long the oldest record has waited for an active destination. Alert past 5 minutes.",
+    *("destination", "sink"),
+)
+FORWARD_DEAD_LETTERS = _gauge(
+    "opsledger_forward_dead_letters",
+    "Records that a destination refused and that wait to be retried or dropped. Alert on any.",
+    *("destination", "sink"),
+)
+FORWARD_FAILING = _gauge(
+    "opsledger_forward_failing",
+    "Failed deliveries in a row, by destination; 0 while it takes what it is sent.",
+    *("destination", "sink"),
+)
+
 # Serving.
 
 REQUEST_SECONDS = _histogram(

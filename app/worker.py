@@ -29,6 +29,7 @@ ERASE_TASK = "opsledger.erase"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 ALERTS_TASK = "opsledger.evaluate_alerts"
 MESSAGES_TASK = "opsledger.deliver_messages"
+FORWARD_WATCH_TASK = "opsledger.watch_forwarding"
 
 # How often beat asks for each, in seconds; the heartbeat's period is a setting.
 PERIODS_S = {
@@ -38,6 +39,7 @@ PERIODS_S = {
     FOLD_TASK: 1.0,
     ALERTS_TASK: 15.0,
     MESSAGES_TASK: 5.0,
+    FORWARD_WATCH_TASK: 15.0,
     ARCHIVE_TASK: 3600.0,
     EXPORT_TASK: 2.0,
     PURGE_TASK: 900.0,

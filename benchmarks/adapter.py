@@ -24,9 +24,9 @@ from sqlalchemy import text
 
 from app.dev import process
 from app.dev.server import free_port
-from app.providers.vault import Vault, new_key
 from app.store.provider_accounts import delete_account, put_account
 from app.store.session import Database
+from app.vault import Vault, new_key
 from tests.support.adapter import BODIES, CALLS, COLLECTIONS
 from tests.support.product import Product
 

@@ -27,10 +27,12 @@ def _configure_logging(**_: object) -> None:
 @signals.worker_ready.connect
 def _start_shipping(**_: object) -> None:
     runtime().shipper.start()
+    runtime().forwarder.start()
     if runtime().settings.worker_metrics_port:
         serve_figures(runtime().settings)
 
 
 @signals.worker_shutdown.connect
 def _stop_shipping(**_: object) -> None:
+    runtime().forwarder.stop()
     runtime().shipper.stop()

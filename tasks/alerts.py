@@ -1,13 +1,16 @@
-"""Queue opsledger.maintenance: rules evaluated and messages sent, once a period each."""
+"""Queue opsledger.maintenance: rules evaluated, forwarding watched, messages sent, once a period
+each.
+"""
 
 from datetime import UTC, datetime
 
 from celery import shared_task
 
 from app.pipeline.alerting import evaluate_alerts
+from app.pipeline.forward_watch import watch_forwarding
 from app.pipeline.notifying import deliver_messages
 from app.pipeline.periodic import once_a_period
-from app.worker import ALERTS_TASK, MESSAGES_TASK, PERIODS_S
+from app.worker import ALERTS_TASK, FORWARD_WATCH_TASK, MESSAGES_TASK, PERIODS_S
 
 from .runtime import runtime
 
@@ -33,4 +36,16 @@ def send_messages() -> None:
         MESSAGES_TASK,
         PERIODS_S[MESSAGES_TASK],
         lambda: deliver_messages(database, settings, clock=lambda: datetime.now(UTC)),
+    )
+
+
+@shared_task(name=FORWARD_WATCH_TASK)
+def look_after_forwarding() -> None:
+    """Tell tenants whose records wait too long for a destination."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    once_a_period(
+        database,
+        FORWARD_WATCH_TASK,
+        PERIODS_S[FORWARD_WATCH_TASK],
+        lambda: watch_forwarding(database, now=datetime.now(UTC), late_s=settings.forward_late_s),
     )

@@ -5,6 +5,7 @@ from functools import cached_property, lru_cache
 from app.broker import broker_of
 from app.config import Settings, load_settings
 from app.pipeline.commits import Announcer
+from app.pipeline.forwarding import Forwarder
 from app.pipeline.persist import Persister
 from app.pipeline.shipper import Shipper
 from app.pipeline.shipping import open_shipper, open_spool
@@ -51,6 +52,11 @@ class Runtime:
     def parcels(self) -> Parcels:
         """The bytes of the shipments that tasks name."""
         return Parcels(broker_of(self.settings), PARCEL_TIMEOUT_S)
+
+    @cached_property
+    def forwarder(self) -> Forwarder:
+        """Sends records on."""
+        return Forwarder(self.maintenance_database, self.settings)
 
     @cached_property
     def shipper(self) -> Shipper:

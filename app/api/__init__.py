@@ -26,12 +26,14 @@ from . import (
     email,
     exports,
     forecasts,
+    forwarding,
     health,
     helpdesk,
     ingest,
     knowledge,
     metrics,
     operations,
+    otlp,
     stats,
     stream,
 )
@@ -130,10 +132,12 @@ def register_api(app: flask.Flask, service: Service) -> None:
     api = ProblemApi(app)
     queries = (actions, audits, stream, operations, stats, analytics, forecasts)
     custody = (admin_holds, admin_erasures)
-    for module in (*queries, ingest, exports, admin, *custody, alerts, alert_channels):
+    watch = (alerts, alert_channels)
+    for module in (*queries, ingest, exports, admin, *custody, *watch, forwarding):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
+    api.register_blueprint(otlp.blueprint)  # where SDKs of OpenTelemetry look for it
     app.register_blueprint(health.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(docs.blueprint)

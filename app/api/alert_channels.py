@@ -8,9 +8,9 @@ from uuid_utils.compat import uuid7
 
 from ..auth import requires
 from ..channels import check_target
-from ..channels.webhook import new_secret
 from ..domain.access import Scope
 from ..errors import ChannelError, Conflict, FieldError, InvalidInput, NotFound
+from ..signing import new_secret
 from ..store import alert_rules, deliveries
 from ..store.alert_rules import Channel
 from ..store.deliveries import Delivery

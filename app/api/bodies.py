@@ -26,19 +26,30 @@ def read_batch(request: flask.Request) -> list[Any]:
         RequestEntityTooLarge: it is too large, as sent or inflated.
         UnsupportedMediaType: it is of another type or encoding.
     """
-    request.max_content_length = BATCH_BYTES_MAX
     require_json(request)
-    encoding = (request.content_encoding or "identity").strip().lower()
-    if encoding not in {"identity", "gzip", "x-gzip"}:
-        raise UnsupportedMediaType("The body may be compressed by gzip: Content-Encoding: gzip")
-    body = request.get_data(cache=False)
-    items = parse_json(body if encoding == "identity" else inflate(body, BATCH_BYTES_MAX))
+    items = parse_json(read_inflated(request))
     if not isinstance(items, list):
         raise InvalidInput(FieldError("body", "must be a JSON array of records"))
     if not 1 <= len(items) <= BATCH_RECORDS_MAX:
         rule = f"must have 1 to {BATCH_RECORDS_MAX} records, not {len(items)}"
         raise InvalidInput(FieldError("body", rule))
     return items
+
+
+def read_inflated(request: flask.Request) -> bytes:
+    """A request's body, compressed by gzip or not.
+
+    Raises:
+        InvalidInput: it is not whole gzip members.
+        RequestEntityTooLarge: it is too large, as sent or inflated.
+        UnsupportedMediaType: it is of another encoding.
+    """
+    request.max_content_length = BATCH_BYTES_MAX
+    encoding = (request.content_encoding or "identity").strip().lower()
+    if encoding not in {"identity", "gzip", "x-gzip"}:
+        raise UnsupportedMediaType("The body may be compressed by gzip: Content-Encoding: gzip")
+    body = request.get_data(cache=False)
+    return body if encoding == "identity" else inflate(body, BATCH_BYTES_MAX)
 
 
 def inflate(body: bytes, bytes_max: int) -> bytes:

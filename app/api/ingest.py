@@ -151,7 +151,7 @@ def ingest_audits() -> Answer:
 
 
 def _ingest(kind: Kind) -> Answer:
-    intake = _open_intake(kind)
+    intake = open_intake(kind)
     rejected: dict[int, tuple[FieldError, ...]] = {}
     records: dict[UUID, Record] = {}
     places: dict[UUID, list[int]] = {}
@@ -163,13 +163,14 @@ def _ingest(kind: Kind) -> Answer:
         else:
             records.setdefault(record.id, record)
             places.setdefault(record.id, []).append(index)
-    for record_id, reason in _keep(records).items():
+    for record_id, reason in keep(records).items():
         unkept = (FieldError(WHOLE, UNKEPT_RULES[reason]),)
         rejected |= dict.fromkeys(places.pop(record_id), unkept)
     return _answer(kind, places, rejected), 202
 
 
-def _open_intake(kind: Kind) -> Intake:
+def open_intake(kind: Kind) -> Intake:
+    """What judges the items of this request that are of one kind."""
     settings = current_service().settings
     address = (client_ip(settings.trusted_proxies) or "")[:IP_CHARS_MAX] or None
     return Intake(
@@ -183,7 +184,7 @@ def _open_intake(kind: Kind) -> Intake:
     )
 
 
-def _keep(records: dict[UUID, Record]) -> dict[UUID, str]:
+def keep(records: dict[UUID, Record]) -> dict[UUID, str]:
     """Append the records; what was not kept, and why.
 
     Raises:

@@ -1,11 +1,7 @@
 """Webhooks, signed as the Standard Webhooks specification has it: over id, time and body."""
 
-import base64
-import hashlib
-import hmac
 import http.client
 import json
-import secrets
 import ssl
 import time
 from urllib.parse import SplitResult, urlsplit
@@ -13,25 +9,13 @@ from urllib.parse import SplitResult, urlsplit
 from ..config import Settings
 from ..errors import ChannelError
 from ..outbound import DestinationRefused, connect, destinations_of
+from ..signing import sign
 from .message import Message
 
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 500
-SECRET_PREFIX = "whsec_"  # noqa: S105  # nosec B105 - what every secret begins with
 RETRIED = frozenset({408, 409, 425, 429})  # of 4xx: later it may be another answer
 URL_CHARS_MAX = 2000
-
-
-def new_secret() -> str:
-    """A secret for a new channel: 256 random bits."""
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """The signature of one message, as its header has it."""
-    key = base64.b64decode(secret.removeprefix(SECRET_PREFIX))
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
 
 
 def check_webhook(target: str, settings: Settings) -> str:

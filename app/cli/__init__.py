@@ -8,6 +8,7 @@ from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
 from .erase import erase
+from .forward import forward
 from .holds import legal_hold
 from .inspection import doctor, partitions, spool
 from .providers import providers
@@ -34,6 +35,7 @@ def register_commands(app: flask.Flask) -> None:
         dead_letters,
         rollups,
         alerts,
+        forward,
         doctor,
         demo,
     ):

@@ -9,12 +9,12 @@ from flask.cli import AppGroup
 from uuid_utils.compat import uuid7
 
 from ..channels import KINDS, check_target
-from ..channels.webhook import new_secret
 from ..domain.alert_rules import Comparison, Figure, Rule, Severity, check_rule
 from ..domain.records import Kind
 from ..errors import ChannelError, InvalidInput, StoreUnavailable
 from ..pipeline.alerting import evaluate_alerts
 from ..pipeline.notifying import deliver_messages
+from ..signing import new_secret
 from ..store import alert_rules
 from ..store import alerts as alert_store
 from ..store import deliveries as delivery_store

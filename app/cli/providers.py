@@ -13,12 +13,14 @@ from flask.cli import AppGroup
 from uuid_utils.compat import uuid7
 
 from ..domain.accounts import StoredAccount
+from ..domain.forwarding import purpose_of
 from ..errors import InvalidInput, OpsledgerError, ProviderError
 from ..providers import EXTENSION, Providers
 from ..providers.catalogue import KINDS, kinds_of
 from ..providers.protocols import CAPABILITIES, Capability
-from ..providers.vault import new_key
+from ..store import forwarding
 from ..store import provider_accounts as store
+from ..vault import new_key
 from .support import audit, maintaining, print_table, the_tenant
 
 providers = AppGroup("providers", help="Choose, check and list the providers of tenants.")
@@ -159,7 +161,19 @@ def rotate_keys() -> None:
                     credentials=_locked(row.tenant_id, row.capability, opened),
                 )
                 done += 1
-    click.echo(f"Encrypted the credentials of {done} accounts by the first key")
+        vault, sent_to = _providers().vault, 0
+        for tenant_id, destination_id, locked in forwarding.list_locked(session):
+            purpose = purpose_of(destination_id)
+            try:
+                opened = vault.unlock(tenant_id, purpose, locked)
+            except OpsledgerError as error:
+                where = f"tenant {tenant_id}, destination {destination_id}"
+                raise click.ClickException(f"{error.detail} ({where})") from error
+            fresh = vault.lock(tenant_id, purpose, opened)
+            forwarding.put_locked(session, tenant_id, destination_id, fresh)
+            sent_to += 1
+    words = f"Encrypted the credentials of {done} accounts by the first key"
+    click.echo(f"{words}, and of {sent_to} destinations" if sent_to else words)
 
 
 def _try(tenant_id: UUID, name: str) -> bool:

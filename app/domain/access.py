@@ -18,6 +18,7 @@ class Scope(StrEnum):
     LOGS_EXPORT = "logs:export"
     ADAPTER_USE = "adapter:use"
     ALERTS_WRITE = "alerts:write"
+    FORWARDING_WRITE = "forwarding:write"
     ADMIN = "admin"
 
 

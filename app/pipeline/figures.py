@@ -18,6 +18,7 @@ from ..config import Settings
 from ..errors import QueryTimeout, StoreUnavailable
 from ..sharing import shares_metrics
 from ..spool import spool_status
+from ..store.forwarding import Standing, read_standings
 from ..store.pipeline_state import PipelineState, read_state
 from ..store.session import Database
 from ..telemetry import (
@@ -28,6 +29,10 @@ from ..telemetry import (
     DEAD_LETTERS,
     DISK_FREE_BYTES,
     FOLD_LAG_SECONDS,
+    FORWARD_DEAD_LETTERS,
+    FORWARD_FAILING,
+    FORWARD_LAG_SECONDS,
+    FORWARD_WAITING,
     LATE_RECORDS,
     METRICS,
     PARTITIONS_AHEAD_SECONDS,
@@ -41,6 +46,7 @@ from ..telemetry import (
 )
 from ..worker import HEARTBEAT_TASK, MAINTENANCE_QUEUE, PERSIST_QUEUE
 
+DESTINATIONS_SHOWN = 500  # each is four series
 STATE_SECONDS = 5.0  # how old what a scrape says of the database may be, whoever scrapes how often
 
 log = get_logger(__name__)
@@ -80,6 +86,23 @@ def database_figures(state: PipelineState | None) -> Iterator[Family]:
     yield TASK_AGE_SECONDS.family([((task,), age) for task, age in ages])
 
 
+def forward_figures(standings: Iterable[Standing], now: datetime) -> Iterator[Family]:
+    """How destinations stand; of very many the first by id."""
+    shown = sorted(standings, key=lambda one: one.id)[:DESTINATIONS_SHOWN]
+    named = [((str(one.id), one.sink), one) for one in shown]
+
+    def lag_s(one: Standing) -> float | None:
+        if one.state != "active":
+            return None
+        since = one.waiting_since
+        return max(0.0, (now - since).total_seconds()) if since else 0.0
+
+    yield FORWARD_WAITING.family([(labels, one.waiting_records) for labels, one in named])
+    yield FORWARD_LAG_SECONDS.family([(labels, lag_s(one)) for labels, one in named])
+    yield FORWARD_DEAD_LETTERS.family([(labels, one.dead_letters) for labels, one in named])
+    yield FORWARD_FAILING.family([(labels, one.failures) for labels, one in named])
+
+
 class Figures:
     """What one process shows of its host and of the pipeline.
 
@@ -92,6 +115,7 @@ class Figures:
         self._database = database
         self._lock = threading.Lock()
         self._state: PipelineState | None = None
+        self._standings: list[Standing] = []
         self._read_at = float("-inf")
 
     def render(self, *, of_tenants: bool) -> bytes:
@@ -105,6 +129,7 @@ class Figures:
             lambda: host_figures(settings),
             lambda: broker_figures(settings),
             lambda: database_figures(self.state()),
+            lambda: forward_figures(self._standings, datetime.now(UTC)),
         ]
         return _rendered(looked_up, of_tenants=of_tenants)
 
@@ -112,7 +137,7 @@ class Figures:
         """How the pipeline stands, at most some seconds ago; None if the database is away."""
         with self._lock:
             if time.monotonic() - self._read_at > STATE_SECONDS:
-                self._state = _read(self._database)
+                self._state, self._standings = _read(self._database)
                 self._read_at = time.monotonic()
             return self._state
 
@@ -163,12 +188,12 @@ def _rendered(looked_up: Iterable[Callable[[], Iterable[Family]]], *, of_tenants
     return generate_latest(registry)
 
 
-def _read(database: Database) -> PipelineState | None:
+def _read(database: Database) -> tuple[PipelineState | None, list[Standing]]:
     try:
         with database.unrestricted_unsafe() as session:
-            return read_state(session)
+            return read_state(session), read_standings(session)
     except (StoreUnavailable, QueryTimeout):
-        return None
+        return None, []
 
 
 def _free_bytes(settings: Settings) -> int | None:

@@ -16,6 +16,7 @@ from ..domain.faults import Fault
 from ..errors import FieldError, InvalidInput, ProviderError
 from ..outbound import destinations_of
 from ..store.session import Database
+from ..vault import Vault
 from .accounts import Accounts
 from .catalogue import KINDS, SANDBOX
 from .kinds import TIMEOUT_S
@@ -25,7 +26,6 @@ from .operation import Line, Operation
 from .policy import Breaker, Policy
 from .protocols import Capability
 from .sandbox import FaultPlan, FaultyTransport
-from .vault import Vault
 
 __all__ = ["EXTENSION", "FAULT_HEADER", "Providers"]
 

@@ -21,9 +21,9 @@ from ..errors import (
 from ..setting_types import InvalidSetting
 from ..store.provider_accounts import find_account
 from ..store.session import Database
+from ..vault import UnreadableCredentials, Vault
 from .catalogue import KINDS, kinds_of
 from .protocols import CAPABILITIES
-from .vault import UnreadableCredentials, Vault
 
 ACCOUNTS_REMEMBERED = 10_000
 REMEMBER_S = 5.0  # the longest that a changed account is still used as it was

@@ -2,31 +2,21 @@
 address of our own networks.
 """
 
-import socket
 import time
-from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, ReadTimeoutError
 
 from ..domain.destinations import Destinations
 from ..errors import ProviderAway, ProviderNonsense, ProviderTimeout
-from ..outbound import DestinationRefused, connect
+from ..pools import ForbiddenAddress, guarded_pools
 from .messages import Request, Response
 
 ANSWER_BYTES_MAX = 8 * 1024 * 1024  # no page of any provider is nearly as large
 CHUNK_BYTES = 64 * 1024
 CONNECT_TIMEOUT_S_MAX = 3.0  # a host that takes longer to greet is away
-POOLS_MAX = 100  # hosts whose connections are kept
-CONNECTIONS_MAX = 10  # kept for each host
 USER_AGENT = "opsledger"
-
-
-class ForbiddenAddress(HTTPError):
-    """This address is none of a provider's."""
 
 
 class Network:
@@ -37,27 +27,7 @@ class Network:
     """
 
     def __init__(self, destinations: Destinations) -> None:
-        self._destinations = destinations
-        guard = self._guard
-
-        class Connection(HTTPConnection):
-            def _new_conn(self) -> socket.socket:
-                return guard(self, plain=True)
-
-        class SecureConnection(HTTPSConnection):
-            def _new_conn(self) -> socket.socket:
-                return guard(self, plain=False)
-
-        class Pool(HTTPConnectionPool):
-            ConnectionCls = Connection
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = SecureConnection
-
-        self._pools = urllib3.PoolManager(
-            num_pools=POOLS_MAX, maxsize=CONNECTIONS_MAX, retries=False
-        )
-        self._pools.pool_classes_by_scheme = {"http": Pool, "https": SecurePool}
+        self._pools = guarded_pools(destinations)
 
     def send(self, request: Request, *, timeout_s: float) -> Response:
         """Send one request; see Transport."""
@@ -88,20 +58,6 @@ class Network:
     def close(self) -> None:
         """Close all connections."""
         self._pools.clear()
-
-    def _guard(self, connection: Any, *, plain: bool) -> socket.socket:
-        """A connection to the first address of a host that answers, if all of them are allowed."""
-        host, port = connection.host, connection.port
-        try:
-            return connect(
-                host, port, self._destinations, timeout_s=connection.timeout, plain=plain
-            )
-        except DestinationRefused as error:
-            raise ForbiddenAddress(error.detail) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(connection, f"{host} does not answer") from error
-        except OSError as error:
-            raise NewConnectionError(connection, f"{host}: {error}") from error
 
 
 def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> Response:

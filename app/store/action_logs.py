@@ -25,7 +25,7 @@ from .rollup_guess import guess_share
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
 from .search import search_by_content
-from .tail import Tail
+from .tail import Stretch, Tail
 
 _SUMMARY = (
     ActionLogRow.id,
@@ -160,6 +160,15 @@ class ActionLogRepository:
         stretch = tail.read(statement, filters, position or tail.beginning(filters.since), limit)
         rows = [ActionLogSummary(**row) for row in stretch.rows]
         return rows, stretch.position, stretch.at_end
+
+    def tail_in_full(self, filters: ActionFilter, position: Position, limit: int) -> Stretch:
+        """The next records that match, in commit order, as the values of their columns.
+
+        Raises:
+            RowsGone: what follows the position has left the hot store.
+        """
+        tail = Tail(self._session, self._tenant_id, ActionLogRow)
+        return tail.read(self._matching(_DETAIL, filters), filters, position, limit)
 
     def get(self, action_id: UUID) -> ActionLog | None:
         """One record with its payloads, or None; opens only the partition of its time."""

@@ -25,7 +25,7 @@ from .rollup_guess import guess_share
 from .rollup_map import Window, find_windows
 from .scan import Scan, Wanted
 from .search import search_by_content
-from .tail import Tail
+from .tail import Stretch, Tail
 
 _SUMMARY = (
     AuditLogRow.id,
@@ -145,6 +145,15 @@ class AuditLogRepository:
         tail = Tail(self._session, self._tenant_id, AuditLogRow)
         stretch = tail.read(statement, filters, position or tail.beginning(filters.since), limit)
         return [_summary(row) for row in stretch.rows], stretch.position, stretch.at_end
+
+    def tail_in_full(self, filters: AuditFilter, position: Position, limit: int) -> Stretch:
+        """The next records that match, in commit order, as the values of their columns.
+
+        Raises:
+            RowsGone: what follows the position has left the hot store.
+        """
+        tail = Tail(self._session, self._tenant_id, AuditLogRow)
+        return tail.read(self._matching(filters, _DETAIL), filters, position, limit)
 
     def get(self, audit_id: UUID) -> AuditLog | None:
         """One record in full, or None; opens only the partition of its time."""

@@ -32,6 +32,7 @@ NAVIGATION = (
     ("analytics", "Analytics", "/analytics", "n"),
     ("alerts", "Alerts", "/alerts", "l"),
     ("exports", "Exports", "/exports", "e"),
+    ("forwarding", "Forwarding", "/forwarding", "f"),
     ("storage", "Storage", "/storage", "s"),
     ("keys", "Keys", "/keys", "k"),
 )

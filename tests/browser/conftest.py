@@ -14,7 +14,8 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from app.config import load_settings
 from app.store.session import Database
 from tests.support.browser import Visitor
-from tests.support.world import Inhabitant, World, action, audit, opened
+from tests.support.household import forwarded
+from tests.support.world import Inhabitant, World, action, audit, opened, record_id
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 UNLIMITED = {
@@ -130,4 +131,5 @@ def lived_in(site: World) -> Inhabitant:
             for number in range(30)
         )
     )
+    forwarded(site, who, "SIEM", record_id())
     return who

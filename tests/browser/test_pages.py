@@ -13,7 +13,7 @@ from tests.support.world import Inhabitant, World
 
 SCRIPT_BYTES_MAX = 150_000  # gzip, of all that a page loads
 SHIFT_MAX = 0.01  # Lighthouse calls up to 0.1 good
-PLACES = ("analytics", "alerts", "exports", "storage", "keys")
+PLACES = ("analytics", "alerts", "exports", "forwarding", "storage", "keys")
 
 
 def pages_of(who: Inhabitant) -> Iterator[str]:

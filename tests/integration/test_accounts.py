@@ -17,8 +17,8 @@ from app.providers import Providers, catalogue
 from app.providers.kinds import Asked, ProviderKind
 from app.providers.protocols import CRM
 from app.providers.sandbox import SandboxCrm, SandboxServer, sandbox_refusal
-from app.providers.vault import UnreadableCredentials, Vault, new_key
 from app.store.session import Database
+from app.vault import UnreadableCredentials, Vault, new_key
 from tests.support.adapter import Direct
 from tests.support.world import Inhabitant, World, opened, problem_of
 

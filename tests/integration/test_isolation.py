@@ -26,6 +26,10 @@ TAKEOVERS = {
     "<document_id>": {"title": "taken over"},
     "<rule_id>": {"name": "taken over"},
     "silence": {"minutes": 5},
+    "<destination_id>": {"name": "taken over"},
+    "replay": {"since": "2026-01-01T00:00:00Z"},
+    "retry": {},
+    "drop": {},
 }
 
 

@@ -331,6 +331,10 @@ GRANTS = {
     "legal_holds": {"maintenance": "INSERT SELECT"},
     "purged_segments": {"maintenance": "INSERT SELECT"},
     "erasures": {"maintenance": "INSERT SELECT UPDATE"},
+    "forward_destinations": {"web": "DELETE INSERT", "maintenance": MANAGES},
+    "forward_cursors": {"maintenance": MANAGES},
+    "forward_dead_letters": {"web": "DELETE SELECT", "maintenance": MANAGES},
+    "forward_replays": {"web": "INSERT SELECT", "maintenance": MANAGES},
 }
 
 
@@ -370,6 +374,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
         ("erase_rows", "opsledger_maintenance"),
         ("find_api_key", "opsledger_web"),
+        ("forward_state", "opsledger_maintenance opsledger_web"),
         ("look_up_api_key", "opsledger_web"),
         ("look_up_held_key", "opsledger_web"),
         ("pipeline_state", "opsledger_maintenance opsledger_web"),

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from app.channels import check_target
-from app.channels.webhook import SECRET_PREFIX, sign
 from app.config import Settings
 from app.dev.server import free_port
 from app.errors import ChannelError
 from app.pipeline.notifying import TRIES_MAX, deliver_messages
+from app.signing import SECRET_PREFIX, sign
 from app.store.session import Database
 from tests.support.mail import mail_server
 from tests.support.receiver import HERE, Receiver, receiving

@@ -20,9 +20,9 @@ from app.errors import ProviderCode, ProviderError
 from app.providers import google
 from app.providers.catalogue import KINDS, kinds_of
 from app.providers.protocols import CAPABILITIES, Capability
-from app.providers.vault import new_key
 from app.store.provider_accounts import delete_account, put_account
 from app.store.session import Database
+from app.vault import new_key
 from tests.support import fake_google, fake_hubspot, fake_zendesk
 from tests.support.adapter import Direct
 from tests.support.fakes import LATE_S, Fake

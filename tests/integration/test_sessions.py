@@ -16,7 +16,7 @@ from app.ui.session import COOKIE, Sessions
 from tests.support.world import Inhabitant, World, action, opened
 
 KEY = "0123456789abcdef0123456789abcdef"
-PAGES = ("/", "/actions", "/audits", "/analytics", "/alerts", "/exports", "/storage")
+PAGES = ("/", "/actions", "/audits", "/analytics", "/alerts", "/exports", "/forwarding", "/storage")
 
 
 @pytest.fixture

@@ -4,6 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from uuid_utils.compat import uuid7
+
+from app.domain.forwarding import DestinationState, Format, new_destination
+from app.domain.records import Kind
+from app.store.forward_progress import bury
+from app.store.forwarding import add_destination, set_state
 from app.store.provider_accounts import put_account
 from tests.support.adapter import make_item
 from tests.support.watching import Watch
@@ -27,6 +33,7 @@ class Household:
     watched: dict[str, str]
     hold_id: str
     erasure_id: str
+    destination_id: str
 
     def asker(self, path: str) -> Inhabitant:
         """Whose key opens a path: the tenant's, or the operator's that administers it."""
@@ -47,6 +54,7 @@ class Household:
             **self.items,
             "export_id": self.export_id,
             **self.watched,
+            "destination_id": self.destination_id,
             "operation_id": f"operation {self.marker}",
             "resource_type": "contact",
             "resource_id": f"resource/{self.marker}",
@@ -104,8 +112,27 @@ def furnish(world: World) -> Household:
     hold_id = operator.post("/api/v1/admin/legal-holds", json=hold).json["id"]
     erased = {"tenant_id": str(who.tenant_id), "user_id": f"nobody {marker}"}
     erasure_id = operator.post("/api/v1/admin/erasures", json=erased).json["id"]
-    kept = (hold_id, erasure_id)
-    return Household(who, operator, marker, *ids, items, key.id, export_id, watched, *kept)
+    made = (hold_id, erasure_id, forwarded(world, who, marker, ids[0]))
+    return Household(who, operator, marker, *ids, items, key.id, export_id, watched, *made)
+
+
+def forwarded(world: World, who: Inhabitant, marker: str, record_id: UUID) -> str:
+    """A destination to which nothing is sent, and a dead letter of it."""
+    destination = new_destination(
+        tenant_id=who.tenant_id,
+        id=uuid7(),
+        name=marker,
+        sink="webhook",
+        format=Format.NATIVE,
+        settings={"url": "https://example.com/"},
+        now=datetime.now(UTC),
+    )
+    with world.maintenance.unrestricted_unsafe() as session:
+        add_destination(session, destination, None)
+        set_state(session, who.tenant_id, destination.id, DestinationState.PAUSED)
+        letter = (who.tenant_id, Kind.ACTION, record_id, f"no place for {marker}")
+        bury(session, destination, [letter])
+    return str(destination.id)
 
 
 def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A web server that takes notifications, or does not, and keeps what it got."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,7 @@ class Receiver:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    judge: Callable[[bytes], int] | None = None  # the status of an answer, by what was sent
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append((dict(self.headers), body))
-            self.send_response(receiver.status)
+            self.send_response(receiver.judge(body) if receiver.judge else receiver.status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "2")

@@ -106,11 +106,11 @@ def test_a_context_that_cannot_be_told_leaves_the_record(
     """Kept without it, and logged."""
     from app.capture import hooks
 
-    def fail(_: int) -> str:
+    def fail(*_: object) -> str:
         raise LookupError("no address")
 
     host = open_host()
-    monkeypatch.setattr(hooks, "client_ip", fail)
+    monkeypatch.setattr(hooks, "_client_ip", fail)
     assert host.start().get("/call/a").status_code == 201
     assert host.one().metadata == {}
     event = "request context not known, records kept without it"

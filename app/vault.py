@@ -1,6 +1,6 @@
 """Credentials at rest: encrypted by the first of the platform's keys, read by any of them.
 
-What is encrypted names its tenant and capability, so that a row put in another's place is not read.
+What is encrypted names its tenant and purpose, so that a row put in another's place is not read.
 """
 
 from typing import Any
@@ -9,8 +9,8 @@ from uuid import UUID
 import orjson
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from ..errors import OpsledgerError
-from ..setting_types import InvalidSetting
+from .errors import OpsledgerError
+from .setting_types import InvalidSetting
 
 SETTING = "OPSLEDGER_CREDENTIAL_KEYS"
 KEYS_RULE = "keys as `flask providers new-key` makes them, parted by commas, the newest first"
@@ -41,7 +41,7 @@ class Vault:
         except ValueError as error:
             raise InvalidSetting(SETTING, "…", KEYS_RULE) from error
 
-    def lock(self, tenant_id: UUID, capability: str, credentials: dict[str, str]) -> bytes:
+    def lock(self, tenant_id: UUID, purpose: str, credentials: dict[str, str]) -> bytes:
         """Encrypt.
 
         Raises:
@@ -49,14 +49,14 @@ class Vault:
         """
         if self._fernet is None:
             raise NoCredentialKeys
-        bound = {"for": [str(tenant_id), capability], "credentials": credentials}
+        bound = {"for": [str(tenant_id), purpose], "credentials": credentials}
         return self._fernet.encrypt(orjson.dumps(bound))
 
-    def unlock(self, tenant_id: UUID, capability: str, locked: bytes) -> dict[str, str]:
+    def unlock(self, tenant_id: UUID, purpose: str, locked: bytes) -> dict[str, str]:
         """Decrypt.
 
         Raises:
-            UnreadableCredentials: no key fits, or they are another tenant's or capability's.
+            UnreadableCredentials: no key fits, or they are another tenant's or purpose's.
         """
         try:
             if self._fernet is None:
@@ -64,7 +64,7 @@ class Vault:
             bound: dict[str, Any] = orjson.loads(self._fernet.decrypt(locked))
         except InvalidToken as error:
             raise UnreadableCredentials from error
-        if bound["for"] != [str(tenant_id), capability]:
+        if bound["for"] != [str(tenant_id), purpose]:
             raise UnreadableCredentials
         found: dict[str, str] = bound["credentials"]
         return found
