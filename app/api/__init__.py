@@ -26,6 +26,8 @@ from . import (
     operations,
     stats,
     stream,
+    tickets,
+    viewers,
 )
 from .adapter import name_operation
 from .hardening import harden, share
@@ -84,9 +86,11 @@ def register_api(app: flask.Flask, service: Service) -> None:
     register_problem_handlers(app)
     metrics.measure_requests(app)
     api = ProblemApi(app)
-    queries = (actions, audits, stream, operations, stats, analytics, forecasts)
-    for module in (*queries, ingest, exports, admin, alerts, alert_channels):
+    queries = (actions, audits, stream, tickets, operations, stats, analytics, forecasts)
+    for module in (*queries, viewers, ingest, exports, admin, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
+    # A request that is to become a WebSocket is routed apart from all others.
+    app.add_url_rule(f"{BASE}/logs/stream", "stream.stream_log", websocket=True)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
     app.register_blueprint(health.blueprint)

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import requests
 
 from app.dev import EmbeddedBroker
 from app.dev.server import free_port
-from tests.support.events import Follower
+from tests.support.events import Follower, Listener
 from tests.support.product import ROOT, Product
 
 KEY = "test-api-key-12345"
@@ -34,9 +35,12 @@ def log_of(product: Product) -> str:
     return product.programs["stream"].log_path.read_text()
 
 
-def follow(product: Product, secret: str = KEY, **asked: str) -> Follower:
-    port = product.env["OPSLEDGER_STREAM_PORT"]
-    return Follower(f"http://127.0.0.1:{port}/api/v1/logs/stream", secret, **asked)
+def follow(product: Product, secret: str = KEY, kind: type = Follower, **asked: str) -> Follower:
+    return kind(f"{address_of(product)}/api/v1/logs/stream", secret, **asked)
+
+
+def address_of(product: Product) -> str:
+    return f"http://127.0.0.1:{product.env['OPSLEDGER_STREAM_PORT']}"
 
 
 def crm_calls(follower: Follower) -> list[str]:
@@ -51,7 +55,7 @@ def test_records_come_once_and_soon_through_death_of_stream_and_broker(
     streaming: Product, broker: EmbeddedBroker
 ) -> None:
     """Quiet, then the stream killed and started again, then the broker away and back."""
-    followers = [follow(streaming) for _ in range(5)]
+    followers = [follow(streaming, kind=kind) for kind in (Follower, Listener, Follower, Listener)]
     assert streaming.wait_for(lambda: all(one.connections for one in followers))
     first, delays = followers[0], []
     for _ in range(CALLS):
@@ -88,11 +92,19 @@ def test_a_revoked_key_is_cut_off_within_five_seconds(streaming: Product) -> Non
         ).stdout
 
     made = run("create", "demo", "--name", "viewer", "--scope", "logs:read")
-    secret = made.split()[-1]
-    follower = follow(streaming, secret, since=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
-    assert streaming.wait_for(lambda: "Last-Event-ID" in follower.headers)
+    secret, since = made.split()[-1], f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    issued = requests.post(
+        f"{address_of(streaming)}/api/v1/stream/ticket", headers={"X-API-Key": secret}, timeout=10
+    )
+    followers = [
+        follow(streaming, secret, since=since),
+        follow(streaming, secret, Listener, since=since),
+        follow(streaming, "none", Listener, since=since, ticket=issued.json()["ticket"]),
+    ]
+    assert streaming.wait_for(lambda: all("Last-Event-ID" in one.headers for one in followers))
     key = next(line.split()[0] for line in run("list", "demo").splitlines() if "viewer" in line)
     run("revoke", key)
     revoked = time.monotonic()
-    assert streaming.wait_for(lambda: follower.ended is not None, 10)
+    assert streaming.wait_for(lambda: all(one.ended for one in followers), 10)
     assert time.monotonic() - revoked < 5
+    assert [one.connections for one in followers] == [1, 1, 1]

@@ -328,6 +328,7 @@ GRANTS = {
     "alert_deliveries": {"web": "INSERT SELECT", "maintenance": MANAGES},
     "alert_cursors": {"web": "INSERT SELECT", "maintenance": MANAGES},
     "recent_minutes": {"maintenance": MANAGES},
+    "stream_tickets": {"web": "DELETE INSERT SELECT"},
 }
 
 

@@ -288,7 +288,7 @@
       y: () => copy(location.href, "Link"),
       l: () => one("[data-live]")?.click(),
       t: switchTheme,
-      "?": () => one("#shortcuts").showModal(),
+      "?": () => one("#shortcuts")?.showModal(),
     }[sequence];
     const link = one(`a[data-key="${CSS.escape(sequence)}"]`);
     if (!act && !link) return;
