@@ -28,6 +28,7 @@ from . import (
     stream,
     tickets,
     viewers,
+    views,
 )
 from .adapter import name_operation
 from .hardening import harden, share
@@ -87,7 +88,7 @@ def register_api(app: flask.Flask, service: Service) -> None:
     metrics.measure_requests(app)
     api = ProblemApi(app)
     queries = (actions, audits, stream, tickets, operations, stats, analytics, forecasts)
-    for module in (*queries, viewers, ingest, exports, admin, alerts, alert_channels):
+    for module in (*queries, views, viewers, ingest, exports, admin, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     # A request that is to become a WebSocket is routed apart from all others.
     app.add_url_rule(f"{BASE}/logs/stream", "stream.stream_log", websocket=True)

@@ -7,7 +7,7 @@ from sqlalchemy import delete, func, insert
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from .ticket_models import StreamTicketRow
+from .browser_models import StreamTicketRow
 
 
 def add_ticket(

@@ -97,7 +97,7 @@ def _call(method: str, path: str, more: Mapping[str, str], content: bytes) -> An
     status, answered = int(status_line.split()[0]), b"".join(chunks)
     body = json.loads(answered) if answered else None
     if status >= 400:
-        raise ApiProblem(status, body)
+        raise ApiProblem(status, body or {})
     return Answer(body, _cursor(headers.get("Link", "")), dict(headers))
 
 

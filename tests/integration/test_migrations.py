@@ -329,6 +329,7 @@ GRANTS = {
     "alert_cursors": {"web": "INSERT SELECT", "maintenance": MANAGES},
     "recent_minutes": {"maintenance": MANAGES},
     "stream_tickets": {"web": "DELETE INSERT SELECT"},
+    "saved_views": {"web": "DELETE INSERT SELECT"},
 }
 
 

@@ -24,6 +24,7 @@ class Household:
     items: dict[str, str]
     key_id: UUID
     export_id: str
+    view_id: str
     watched: dict[str, str]
 
     def asker(self, path: str) -> Inhabitant:
@@ -44,6 +45,7 @@ class Household:
             "audit_id": str(self.audit_id),
             **self.items,
             "export_id": self.export_id,
+            "view_id": self.view_id,
             **self.watched,
             "operation_id": f"operation {self.marker}",
             "resource_type": "contact",
@@ -96,7 +98,9 @@ def furnish(world: World) -> Household:
     ids = (actions[0].id, audits[0].id)
     wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
-    return Household(who, operator, marker, *ids, items, key.id, export_id, watched)
+    view = {"name": marker, "log": "actions", "query": f"provider_name={marker}", "shared": True}
+    view_id = who.post("/api/v1/views", json=view).json["id"]
+    return Household(who, operator, marker, *ids, items, key.id, export_id, view_id, watched)
 
 
 def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:
