@@ -1,8 +1,6 @@
 """Fixtures of the browser tests: Debian's Chromium, and the app behind a real socket."""
 
 import html
-import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,11 +14,10 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app.config import load_settings
 from app.store.session import Database
-from tests.support.browser import Visitor
+from tests.support.browser import Visitor, chromium_path
 from tests.support.watching import Watch
 from tests.support.world import Inhabitant, World, action, audit, opened
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 UNLIMITED = {
     f"{kind}s_per_minute_{who}": 0 for kind in ("read", "write") for who in ("key", "tenant")
 }
@@ -38,7 +35,7 @@ class Quiet(WSGIRequestHandler):
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser that this machine has; its event loop must not outlive these tests."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    found = chromium_path()
     if found is None:
         pytest.skip("no Chromium here: install it (apt install chromium), or name it by CHROMIUM")
     with sync_playwright() as playwright:

@@ -1,6 +1,8 @@
 """A visitor of the dashboard: a page of a real browser, and all that it complained of."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,18 @@ from playwright.sync_api import Page
 
 AXE = (Path(__file__).parent / "vendor" / "axe" / "axe.min.js").read_text()
 WAIT_MS = 10_000
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 SHIFTS = """
 window.shifted = 0;
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
 }).observe({type: "layout-shift", buffered: true});
 """
+
+
+def chromium_path() -> str | None:
+    """The browser that this machine has, or that CHROMIUM names."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Visitor:
