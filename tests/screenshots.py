@@ -18,6 +18,7 @@ ADDRESS = os.environ.get("ADDRESS", "http://localhost:8000")
 KEY = os.environ.get("KEY", "test-api-key-12345")
 FOLDER = Path(__file__).parents[1] / "docs" / "dashboard"
 FEW = 1_000
+API = "api.hubapi.com"
 EVALUATED_S = 35.0  # until rules were looked at, and the export is made
 DAYS, PER_DAY = 8, 4_000
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -94,8 +95,12 @@ def take_along() -> None:
     headers = {"X-API-Key": KEY}
     wanted = {"kind": "action", "format": "jsonl", "filters": {"status": ["failure"]}}
     requests.post(f"{ADDRESS}/api/v1/exports", json=wanted, headers=headers, timeout=30)
-    failure = {"action_type": "crm_get", "provider_name": "hubspot", "status": "failure"}
-    failures = [{**failure, "execution_time_ms": 40, "error_message": "503"}] * 12
+    failure = {"provider_name": "hubspot", "status": "failure", "execution_time_ms": 212}
+    failures = [
+        {**failure, "action_type": kind, "error_message": f"502 Bad Gateway from {API}/{path}"}
+        for kind, path in (("crm_get", "contacts"), ("crm_update", "deals"), ("crm_list", "owners"))
+        for _ in range(4)
+    ]
     requests.post(
         f"{ADDRESS}/api/v1/ingest/actions", json=failures, headers=headers, timeout=30
     ).raise_for_status()

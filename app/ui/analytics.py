@@ -12,7 +12,7 @@ blueprint = pages_named("analytics_pages")
 
 SLOWEST_SHOWN = 20
 ACTIVITY_SHOWN = 50
-ANOMALIES_SHOWN = 12
+ANOMALIES_SHOWN = 5  # their room is kept while they are looked up
 MEASURES = tuple(measure.value for measure in Measure)
 # The list that shows the records of a measure's hour, and by which filters.
 LINKS = {
