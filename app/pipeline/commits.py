@@ -66,6 +66,11 @@ class News:
         self._told_at: dict[UUID, float] = {}
         self._untold: set[UUID] = set()
         self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the listener; who waits then waits for the time given."""
+        self._stopped = True
 
     @contextmanager
     def reader(self, tenant_id: UUID) -> Iterator[None]:
@@ -93,12 +98,12 @@ class News:
             )
 
     def _start(self) -> None:
-        if self._thread is None:
+        if self._thread is None and not self._stopped:
             self._thread = threading.Thread(target=self._listen, name="opsledger-news", daemon=True)
             self._thread.start()
 
     def _listen(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 self._hear()
             except (redis.RedisError, OSError) as error:
@@ -113,7 +118,7 @@ class News:
         with store.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(CHANNEL)
             self._tell_all()  # of what was missed before
-            while True:
+            while not self._stopped:
                 message = channel.get_message(timeout=self._patience())
                 told = message["data"].decode().split(",") if message else ()
                 self._tell(UUID(one) for one in told)
