@@ -111,6 +111,7 @@ def test_many_readers_are_woken_less_often_and_not_for_the_last_time(world: Worl
     news, announcer = News(broker), Announcer(broker, 1.0)
     news.wait(who.tenant_id, news.mark(who.tenant_id), 2.0)  # the listener is there
     with ExitStack() as readers:
+        readers.callback(news.stop)
         for _ in range(500):
             readers.enter_context(news.reader(who.tenant_id))
         started, before = time.monotonic(), news.mark(who.tenant_id)
