@@ -9,6 +9,7 @@ from app.worker import (
     ALERTS_TASK,
     ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
+    ERASE_TASK,
     EXPORT_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
@@ -19,6 +20,7 @@ from app.worker import (
     PERSIST_QUEUE,
     PERSIST_TASK,
     PRUNE_TASK,
+    PURGE_TASK,
     queues,
 )
 
@@ -49,6 +51,8 @@ task_routes = {
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
     ARCHIVE_TASK: {"queue": MAINTENANCE_QUEUE},
     EXPORT_TASK: {"queue": MAINTENANCE_QUEUE},
+    PURGE_TASK: {"queue": MAINTENANCE_QUEUE},
+    ERASE_TASK: {"queue": MAINTENANCE_QUEUE},
     DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},
     ALERTS_TASK: {"queue": MAINTENANCE_QUEUE},

@@ -24,6 +24,8 @@ FOLD_TASK = "opsledger.fold_summaries"
 DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 ARCHIVE_TASK = "opsledger.archive"
 EXPORT_TASK = "opsledger.export"
+PURGE_TASK = "opsledger.purge"
+ERASE_TASK = "opsledger.erase"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 ALERTS_TASK = "opsledger.evaluate_alerts"
 MESSAGES_TASK = "opsledger.deliver_messages"
@@ -38,6 +40,8 @@ PERIODS_S = {
     MESSAGES_TASK: 5.0,
     ARCHIVE_TASK: 3600.0,
     EXPORT_TASK: 2.0,
+    PURGE_TASK: 900.0,
+    ERASE_TASK: 10.0,
 }
 
 EPOCH_KEY = "opsledger:epoch"

@@ -14,6 +14,8 @@ from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import (
     actions,
     admin,
+    admin_erasures,
+    admin_holds,
     alert_channels,
     alerts,
     analytics,
@@ -130,7 +132,9 @@ def register_api(app: flask.Flask, service: Service) -> None:
     metrics.measure_requests(app)
     api = ProblemApi(app)
     queries = (actions, audits, stream, tickets, operations, stats, analytics, forecasts)
-    for module in (*queries, views, viewers, ingest, exports, admin, alerts, alert_channels):
+    custody = (admin_holds, admin_erasures)
+    pages = (views, viewers)
+    for module in (*queries, *pages, ingest, exports, admin, *custody, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     # A request that is to become a WebSocket is routed apart from all others.
     app.add_url_rule(f"{BASE}/logs/stream", "stream.stream_log", websocket=True)

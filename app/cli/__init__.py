@@ -7,9 +7,12 @@ from .alerts import alerts
 from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
+from .erase import erase
+from .holds import legal_hold
 from .inspection import doctor, partitions, spool
 from .providers import providers
 from .redaction import redaction
+from .retention import retention
 from .rollups import rollups
 
 tenants.add_command(redaction)
@@ -21,6 +24,9 @@ def register_commands(app: flask.Flask) -> None:
         tenants,
         keys,
         action_types,
+        legal_hold,
+        retention,
+        erase,
         providers,
         partitions,
         archive,

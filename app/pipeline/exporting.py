@@ -1,19 +1,23 @@
 """Exporting: what was asked for is written to a file, one export after the other."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from ..config import Settings
 from ..domain.access import FREE_FORM, WITHHELD
-from ..domain.exports import KEPT_S, Export, ExportState
+from ..domain.codec import dump_json
+from ..domain.erasure import Subject, erase_json
+from ..domain.exports import Export, ExportState
 from ..domain.filters import Filters
 from ..domain.identity import EPOCH
 from ..errors import OpsledgerError
 from ..store.cold import ColdStore
 from ..store.everything import FILTERS, read_everything
-from ..store.exports import next_open, note_export, outdated
+from ..store.exports import every_export, next_open, note_export, outdated
 from ..store.objects import LocalObjects, file_digest
 from ..store.session import Database
 from ..telemetry import EXPORTS, get_logger
@@ -104,10 +108,28 @@ def filters_of(export: Export) -> Filters:
 
 def _expire(database: Database, settings: Settings) -> None:
     with database.unrestricted_unsafe() as session:
-        old = outdated(session, _now() - timedelta(seconds=KEPT_S))
+        old = outdated(session, _now() - timedelta(hours=settings.export_file_hours))
     for export in old:
         (settings.exports_dir / export.key).unlink(missing_ok=True)
         _note(database, export, ExportState.EXPIRED)
+
+
+def withdraw(database: Database, settings: Settings, tenant_id: UUID, subject: Subject) -> int:
+    """Remove the files of a tenant's exports, which may name a person, and the person from what was
+    asked for; returns how many files.
+    """
+    with database.unrestricted_unsafe() as session:
+        exports = every_export(session, tenant_id)
+    removed = 0
+    for export in exports:
+        filters = erase_json(dump_json(export.filters).decode(), subject)
+        if filters is not None:
+            _note(database, export, export.state, filters=json.loads(filters))
+        if export.state is ExportState.READY:
+            (settings.exports_dir / export.key).unlink(missing_ok=True)
+            _note(database, export, ExportState.EXPIRED)
+            removed += 1
+    return removed
 
 
 def _note(database: Database, export: Export, state: ExportState, **values: Any) -> None:

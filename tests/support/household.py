@@ -26,6 +26,8 @@ class Household:
     export_id: str
     view_id: str
     watched: dict[str, str]
+    hold_id: str
+    erasure_id: str
 
     def asker(self, path: str) -> Inhabitant:
         """Whose key opens a path: the tenant's, or the operator's that administers it."""
@@ -52,6 +54,8 @@ class Household:
             "resource_id": f"resource/{self.marker}",
             "tenant_id": str(self.who.tenant_id),
             "key_id": str(self.key_id),
+            "hold_id": self.hold_id,
+            "erasure_id": self.erasure_id,
         }
 
 
@@ -100,7 +104,12 @@ def furnish(world: World) -> Household:
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
     view = {"name": marker, "log": "actions", "query": f"provider_name={marker}", "shared": True}
     view_id = who.post("/api/v1/views", json=view).json["id"]
-    return Household(who, operator, marker, *ids, items, key.id, export_id, view_id, watched)
+    hold = {"tenant_id": str(who.tenant_id), "user_id": marker, "reason": marker}
+    hold_id = operator.post("/api/v1/admin/legal-holds", json=hold).json["id"]
+    erased = {"tenant_id": str(who.tenant_id), "user_id": f"nobody {marker}"}
+    erasure_id = operator.post("/api/v1/admin/erasures", json=erased).json["id"]
+    kept = (hold_id, erasure_id)
+    return Household(who, operator, marker, *ids, items, key.id, export_id, view_id, watched, *kept)
 
 
 def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:

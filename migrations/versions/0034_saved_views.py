@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0030_saved_views"
-down_revision = "0029_stream_tickets"
+revision = "0034_saved_views"
+down_revision = "0033_stream_tickets"
 branch_labels = None
 depends_on = None
 

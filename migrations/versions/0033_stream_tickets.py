@@ -6,8 +6,8 @@ key; who reads this table can open nothing.
 
 from alembic import op
 
-revision = "0029_stream_tickets"
-down_revision = "0028_alerts"
+revision = "0033_stream_tickets"
+down_revision = "0032_vacuum"
 branch_labels = None
 depends_on = None
 
