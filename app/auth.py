@@ -29,6 +29,7 @@ KEYS_REMEMBERED = 10_000
 ANSWER_WAIT_S = 1.0  # for the database, before a known key is taken as it was
 AWAY_S = 1.0  # until the database is asked again, after it did not answer in time
 LOOKUPS_MAX = 8  # at once, of keys known before; a frozen database must not take the whole pool
+RECHECKED_S = 3600.0  # until a lock is made anew; far longer than a look-up takes
 DOOR = "opsledger-auth"  # the key in Flask's app.extensions
 VERDICTS = "_opsledger_verdicts"  # in flask.g
 READING = "a key reads its own tenant's logs, thousands of times a day; its use is in last_used_at"
@@ -90,6 +91,7 @@ class Authenticator:
         self._known: TTLCache[bytes, _Known] = TTLCache(KEYS_REMEMBERED, remember_s + stale_s)
         self._lock = threading.Lock()
         self._asking: dict[bytes, Future[_Known]] = {}
+        self._rechecked: TTLCache[bytes, threading.Lock] = TTLCache(KEYS_REMEMBERED, RECHECKED_S)
         self._away_until = 0.0
 
     def principal(self, secret: str) -> Principal:
@@ -126,9 +128,12 @@ class Authenticator:
             StoreUnavailable: the database is away.
         """
         with self._lock:
-            known = self._known.get(digest)
-        if known is None or known.fresh_until - self._remember_s + age_s < time.monotonic():
-            self._look_up(digest)
+            one_at_a_time = self._rechecked.setdefault(digest, threading.Lock())
+        with one_at_a_time:  # a key may have a thousand streams, which all want to know at once
+            with self._lock:
+                known = self._known.get(digest)
+            if known is None or known.fresh_until - self._remember_s + age_s < time.monotonic():
+                self._look_up(digest)
         self.principal_of(digest)
 
     def _find(self, digest: bytes) -> Principal | None:

@@ -246,6 +246,13 @@ class Settings(WatchSettings):
         "How long a session of the dashboard lasts: a working day. Its key may end it sooner.",
         whole(1),
     )
+    viewer_ancestors: tuple[str, ...] = _setting(
+        "OPSLEDGER_VIEWER_ANCESTORS",
+        (),
+        "origins",
+        "Sites that may show in a frame what a viewer link shows: https://a.example,… Empty: none.",
+        origins,
+    )
     redaction_key: str = _setting(
         "OPSLEDGER_REDACTION_KEY",
         "",

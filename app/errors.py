@@ -85,6 +85,10 @@ class NotManagedHere(OpsledgerError):
     """This process may not manage tenants and keys: it has no MAINTENANCE_DATABASE_URL."""
 
 
+class ViewersClosed(OpsledgerError):
+    """Viewer links cannot be made here: the operator has to set OPSLEDGER_SESSION_KEY."""
+
+
 class StoreUnavailable(OpsledgerError):
     """The database cannot be reached at the moment; nothing was lost, try again."""
 

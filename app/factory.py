@@ -35,6 +35,8 @@ from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
 from .ui import register_ui
+from .viewing import ANCESTORS, Viewers
+from .viewing import EXTENSION as VIEWERS
 
 log = get_logger(__name__)
 
@@ -91,6 +93,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     )
     news = app.extensions[NEWS] = News(broker_of(settings))
     closing.callback(news.stop)
+    app.extensions[VIEWERS] = Viewers(settings.session_key)
+    app.extensions[ANCESTORS] = settings.viewer_ancestors
     register_api(app, service)
     register_ui(app, settings)
     register_commands(app)

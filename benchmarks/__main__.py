@@ -25,6 +25,7 @@ from . import (
     persist,
     query,
     report,
+    stream,
     throughput,
 )
 
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "outage": outage.run,
     "persist": persist.run,
     "query": query.run,
+    "stream": stream.run,
     "throughput": throughput.run,
 }
 GROUPS = {"ingest": ("capture", "throughput", "persist", "drain", "delay", "durability")}

@@ -5,23 +5,27 @@ records, and looks at each page as a visitor does.
 """
 
 import os
-import shutil
+import time
 from pathlib import Path
 
 import requests
 from playwright.sync_api import Page, sync_playwright
 
+from tests.support.browser import chromium_path
 from tests.support.story import Record, tell
 
 ADDRESS = os.environ.get("ADDRESS", "http://localhost:8000")
 KEY = os.environ.get("KEY", "test-api-key-12345")
 FOLDER = Path(__file__).parents[1] / "docs" / "dashboard"
 FEW = 1_000
+API = "api.hubapi.com"
+EVALUATED_S = 35.0  # until rules were looked at, and the export is made
 DAYS, PER_DAY = 8, 4_000
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 PICTURES = {  # of all that is looked at, what docs show
     *("sign-in-light", "overview-light", "overview-dark", "actions-light", "action-dark"),
     *("audits-light", "audit-light", "resource-dark", "analytics-light", "phone"),
+    *("alerts-light", "rule-dark", "exports-light", "viewer-light"),
 }
 ROW = "tr.row .c-time a"
 
@@ -36,9 +40,10 @@ def main() -> None:
             api.post(ADDRESS + path, json=records, timeout=60).raise_for_status()
 
         tell(post, days=DAYS, per_day=PER_DAY)
+    take_along()
+    time.sleep(EVALUATED_S)
     with sync_playwright() as playwright:
-        found = os.environ.get("CHROMIUM") or shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium_path(), args=["--no-sandbox"])
         for scheme in ("light", "dark"):
             context = browser.new_context(viewport=WIDE, color_scheme=scheme)
             page = context.new_page()
@@ -65,6 +70,40 @@ def look(page: Page, scheme: str) -> None:
     shoot(page, f"audit-{scheme}")
     take(page, "/resources/settings/billing", f"resource-{scheme}")
     take(page, "/analytics", f"analytics-{scheme}")
+    take(page, "/alerts", f"alerts-{scheme}")
+    page.goto(f"{ADDRESS}/alerts/rules/new")
+    page.fill("[name=name]", "Too many failures of a provider")
+    page.select_option("[name=group_by]", "provider_name")
+    page.fill("[name=window_s]", "60")
+    page.click("button:has-text('Try on')")
+    shoot(page, f"rule-{scheme}", whole=True)
+    take(page, "/exports", f"exports-{scheme}")
+    page.goto(viewer_link())
+    shoot(page, f"viewer-{scheme}")
+
+
+def viewer_link() -> str:
+    """A link to what a portal would show of the story's busiest resource."""
+    wanted = {"resource_type": "settings", "resource_id": "billing"}
+    headers = {"X-API-Key": KEY}
+    made = requests.post(f"{ADDRESS}/api/v1/viewer-links", json=wanted, headers=headers, timeout=30)
+    return str(made.json()["url"])
+
+
+def take_along() -> None:
+    """An export, and a call that fails so often that an alert fires."""
+    headers = {"X-API-Key": KEY}
+    wanted = {"kind": "action", "format": "jsonl", "filters": {"status": ["failure"]}}
+    requests.post(f"{ADDRESS}/api/v1/exports", json=wanted, headers=headers, timeout=30)
+    failure = {"provider_name": "hubspot", "status": "failure", "execution_time_ms": 212}
+    failures = [
+        {**failure, "action_type": kind, "error_message": f"502 Bad Gateway from {API}/{path}"}
+        for kind, path in (("crm_get", "contacts"), ("crm_update", "deals"), ("crm_list", "owners"))
+        for _ in range(4)
+    ]
+    requests.post(
+        f"{ADDRESS}/api/v1/ingest/actions", json=failures, headers=headers, timeout=30
+    ).raise_for_status()
 
 
 def enter(page: Page) -> None:

@@ -36,6 +36,9 @@ from . import (
     otlp,
     stats,
     stream,
+    tickets,
+    viewers,
+    views,
 )
 from .adapter import name_operation
 from .hardening import harden, share
@@ -130,11 +133,14 @@ def register_api(app: flask.Flask, service: Service) -> None:
     register_problem_handlers(app)
     metrics.measure_requests(app)
     api = ProblemApi(app)
-    queries = (actions, audits, stream, operations, stats, analytics, forecasts)
+    queries = (actions, audits, stream, tickets, operations, stats, analytics, forecasts)
     custody = (admin_holds, admin_erasures)
     watch = (alerts, alert_channels)
-    for module in (*queries, ingest, exports, admin, *custody, *watch, forwarding):
+    pages = (views, viewers)
+    for module in (*queries, *pages, ingest, exports, admin, *custody, *watch, forwarding):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
+    # A request that is to become a WebSocket is routed apart from all others.
+    app.add_url_rule(f"{BASE}/logs/stream", "stream.stream_log", websocket=True)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)
     api.register_blueprint(otlp.blueprint)  # where SDKs of OpenTelemetry look for it

@@ -39,6 +39,8 @@ def harden(response: flask.Response) -> None:
     is_page = response.mimetype == "text/html"
     response.headers.update(EVERYWHERE)
     response.headers.setdefault("Content-Security-Policy", PAGE_POLICY if is_page else DATA_POLICY)
+    if "frame-ancestors 'none'" not in response.headers["Content-Security-Policy"]:
+        del response.headers["X-Frame-Options"]  # which knows no list, and would overrule this one
     if flask.request.blueprint is not None:  # not the vendored files
         response.headers.setdefault("Cache-Control", "no-store")
     if flask.request.is_secure:

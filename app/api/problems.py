@@ -28,6 +28,7 @@ STATUS_BY_ERROR: tuple[tuple[type[errors.OpsledgerError], int, str], ...] = (
     (errors.ArchiveUnavailable, 503, "archive-unavailable"),
     (errors.NotKept, 503, "not-kept"),
     (errors.NotManagedHere, 503, "not-managed-here"),
+    (errors.ViewersClosed, 503, "viewers-closed"),
 )
 
 log = get_logger(__name__)

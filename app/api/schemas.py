@@ -20,6 +20,7 @@ from ..domain.records import (
     Kind,
 )
 from ..domain.summary import SLOWEST_ROWS_MAX
+from ..domain.tickets import TICKET_CHARS
 from ..errors import ProviderCode
 from .fields import ActionType, Paths, Status, Timestamp, text, whole_number
 
@@ -154,12 +155,15 @@ class StreamQuery(ActionQuery, AuditQuery):
         validate=ma.validate.OneOf(("actions", "audits"), error="Must be one of: actions, audits."),
         metadata={"description": "The log to follow."},
     )
+    ticket = described(
+        text(1, TICKET_CHARS), "From POST /stream/ticket, where no header can be sent."
+    )
 
     @ma.validates_schema
     def check_filters(self, data: dict[str, Any], **_: Any) -> None:
         """Refuse a filter that the log does not have."""
         of_log = (ActionQuery if data.get("log") == "actions" else AuditQuery)().fields
-        for name in data.keys() - of_log.keys() - {"log"}:
+        for name in data.keys() - of_log.keys() - {"log", "ticket"}:
             shown = self.fields[name].data_key or name
             raise ma.ValidationError("Is no filter of this log.", shown)
 

@@ -1,4 +1,5 @@
-"""The live stream: a log's records as server-sent events, in commit order, each exactly once.
+"""The live stream: a log's records as server-sent events or over a WebSocket, in commit order, each
+exactly once.
 
 An event is a page of the tail and names the cursor behind it, so who was cut off goes on from the
 last event it has. Nothing is buffered for a slow reader: it is read for when it is ready to go on.
@@ -24,10 +25,13 @@ from ..store.action_logs import ActionLogRepository
 from ..store.audit_logs import AuditLogRepository
 from ..store.cooperative import is_cooperative, wait_cooperatively
 from . import actions, audits
+from .events import Event
 from .listing import tail_of
 from .parsing import Blueprint
 from .schemas import ActionLogSummarySchema, AuditLogSummarySchema, StreamQuery
 from .service import Service, current_service, current_tenant
+from .tickets import admits_ticket
+from .websocket import Upgrade, wants_websocket
 from .withholding import all_withheld, refuse_search
 
 blueprint = Blueprint("stream", __name__, description="Records as they are committed.")
@@ -47,7 +51,7 @@ LOGS: dict[str, tuple[Any, Any, Any]] = {
 }
 EVENT = {
     "type": "object",
-    "description": "One server-sent event.",
+    "description": "One server-sent event, or message of a WebSocket.",
     "properties": {
         "event": {"type": "string"},
         "id": {"type": "string", "description": "A cursor: where to go on."},
@@ -55,10 +59,11 @@ EVENT = {
     },
 }
 _locks: TTLCache[tuple[Any, ...], threading.Lock] = TTLCache(SHARED_MAX, 60 * SHARED_S)
-_shared: TTLCache[tuple[Any, ...], tuple[bytes, str, bool]] = TTLCache(SHARED_MAX, SHARED_S)
+_shared: TTLCache[tuple[Any, ...], tuple[Event, bool]] = TTLCache(SHARED_MAX, SHARED_S)
 
 
 @blueprint.route("/logs/stream")
+@admits_ticket
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(StreamQuery, location="query")
 @blueprint.response(200, EVENT, content_type="text/event-stream")
@@ -68,7 +73,9 @@ def stream_log(query: dict[str, Any]) -> flask.Response:
 
     Go on from an event by its id, as Last-Event-ID or `after`; without, it starts at the oldest hot
     record, or by `since`. A process that does not hold streams answers with what is there and ends.
+    Asked to be a WebSocket, it tells the same events as JSON objects of event, id and data.
     """
+    query.pop("ticket", None)
     filters = LOGS[query["log"]][1](query)
     refuse_search(filters)
     if is_cooperative():
@@ -88,8 +95,11 @@ def stream_log(query: dict[str, Any]) -> flask.Response:
     )
     pages = stream.pages(flask.request.headers.get("Last-Event-ID") or query.get("after"))
     first = next(pages)  # here, so that what is wrong with the cursor is an answer of its own
-    start = [f"retry: {RETRY_MS}\n\n".encode(), first]
-    response = flask.Response(chain(start, pages), mimetype="text/event-stream")
+    if wants_websocket():
+        return Upgrade(chain([first], pages))
+    start = [f"retry: {RETRY_MS}\n\n".encode(), first.as_sse()]
+    told = (event.as_sse() for event in pages)
+    response = flask.Response(chain(start, told), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
@@ -112,53 +122,61 @@ class Stream:
     filters: Any
     held: bool
 
-    def pages(self, after: str | None) -> Iterator[bytes]:
+    def pages(self, after: str | None) -> Iterator[Event]:
         """Event upon event.
 
         Raises:
             CursorTooOld: it goes on, but not from there; of one that is held an event says so.
             StoreUnavailable: the database is away; one that is held waits for it.
         """
+        if not self.held:
+            yield from self._all_there_is(after)
+            return
+        with self.news.reader(self.tenant_id):
+            yield from self._followed(after)
+
+    def _all_there_is(self, after: str | None) -> Iterator[Event]:
+        at_end = False
+        while not at_end:
+            event, at_end = self._read(after)
+            after = event.cursor
+            yield event
+
+    def _followed(self, after: str | None) -> Iterator[Event]:
         while True:
-            mark = self.news.mark(self.tenant_id) if self.held else None
+            mark = self.news.mark(self.tenant_id)
             try:
-                event, after, at_end = self._page(after, mark)
-            except (CursorTooOld, StoreUnavailable, QueryTimeout) as error:
-                if not self.held:
-                    raise
-                if isinstance(error, CursorTooOld):
-                    yield _event("gone", error.resume, {"detail": error.detail})
-                    return
-                yield b": the database is away\n\n"
+                event, at_end = self._page(after, mark)
+            except CursorTooOld as error:
+                yield Event("gone", error.resume, orjson.dumps({"detail": error.detail}))
+                return
+            except (StoreUnavailable, QueryTimeout):
+                yield Event("the database is away")
                 time.sleep(AWAY_S)
                 continue
+            after = event.cursor
             yield event
-            if at_end and (mark is None or not (yield from self._await_news(mark))):
+            if at_end and not (yield from self._await_news(mark)):
                 return
 
-    def _await_news(self, mark: int) -> Generator[bytes, None, bool]:
+    def _await_news(self, mark: int) -> Generator[Event, None, bool]:
         """Signs of life until there are news, or it is time to look; False if the key ended."""
         for _ in range(round(LOOK_S / BEAT_S)):
             if not _still_opens(self.door, self.digest):
-                yield b'event: ended\ndata: {"detail":"this API key is no longer accepted"}\n\n'
+                yield Event("ended", data=b'{"detail":"this API key is no longer accepted"}')
                 return False
             self.news.wait(self.tenant_id, mark, BEAT_S)
             if self.news.mark(self.tenant_id) != mark:
                 return True
-            yield b": alive\n\n"
+            yield Event("alive")
         return True
 
-    def _page(self, after: str | None, mark: int | None) -> tuple[bytes, str, bool]:
-        """The next event, the cursor behind it and whether that is the end for now.
+    def _page(self, after: str | None, mark: int) -> tuple[Event, bool]:
+        """The next event and whether that is the end for now.
 
         Who stands at the same place and has heard the same news shares it: a thousand readers cost
         one query.
-
-        Args:
-            mark: of the news; None if nothing is to be shared.
         """
-        if mark is None:
-            return self._read(after)
         place = (self.tenant_id, self.log, self.filters, after, mark, self.with_payloads)
         with _locks.setdefault(place, threading.Lock()):
             known = _shared.get(place)
@@ -166,16 +184,16 @@ class Stream:
                 known = _shared[place] = self._read(after)
             return known
 
-    def _read(self, after: str | None) -> tuple[bytes, str, bool]:
+    def _read(self, after: str | None) -> tuple[Event, bool]:
         log_type, _, schema = LOGS[self.log]
         with self.service.reads.tenant(self.tenant_id) as session:
             scope = f"{self.log} {self.tenant_id} commit"
             found = log_type(session, self.tenant_id)
             rows, cursor, at_end = tail_of(found, self.filters, scope, after, ROWS_MAX)
         if not rows:  # the place is told, and nothing is handed over
-            return f"event: none\nid: {cursor}\ndata: []\n\n".encode(), cursor, at_end
+            return Event("none", cursor, b"[]"), at_end
         shown = schema.dump(rows if self.with_payloads else all_withheld(rows))
-        return _event("records", cursor, shown), cursor, at_end
+        return Event("records", cursor, orjson.dumps(shown)), at_end
 
 
 def _still_opens(door: Door, digest: bytes) -> bool:
@@ -187,11 +205,3 @@ def _still_opens(door: Door, digest: bytes) -> bool:
     except (StoreUnavailable, QueryTimeout):
         return True  # it was good, and nothing is read meanwhile
     return True
-
-
-def _event(name: str, cursor: str, value: Any) -> bytes:
-    return b"event: %s\nid: %s\ndata: %s\n\n" % (
-        name.encode(),
-        cursor.encode(),
-        orjson.dumps(value),
-    )

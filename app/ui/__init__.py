@@ -6,7 +6,23 @@ No page reaches another host or holds a script of its own: the policy of each an
 import flask
 
 from ..config import Settings
-from . import forwarding, lists, live, overview, places, records, sign_in, trails
+from . import (
+    alerts,
+    analytics,
+    exports,
+    forwarding,
+    keys,
+    lists,
+    live,
+    overview,
+    records,
+    rules,
+    sign_in,
+    storage,
+    trails,
+    viewer,
+    views,
+)
 from .assets import version_assets
 from .session import Sessions
 from .wording import FILTERS
@@ -18,5 +34,6 @@ def register_ui(app: flask.Flask, settings: Settings) -> None:
     app.jinja_env.filters.update(FILTERS)
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     version_assets(app)
-    for module in (sign_in, overview, lists, live, records, trails, places, forwarding):
+    reading = (overview, lists, live, records, trails, analytics, storage, viewer)
+    for module in (sign_in, *reading, views, exports, alerts, rules, keys, forwarding):
         app.register_blueprint(module.blueprint)

@@ -30,6 +30,37 @@ def bars(points: Points, number: int, period: Period) -> dict[str, Any]:
     }
 
 
+def marks(alerts: Points, period: Period) -> list[dict[str, Any]]:
+    """Where in a period alerts fired, the oldest first, to be drawn over its bars."""
+    fired = [
+        {
+            "at": int(moment_of(one["fired_at"]).timestamp()),
+            "name": one["rule_name"],
+            "severity": one["severity"],
+        }
+        for one in reversed(alerts)
+    ]
+    start, end = period.since.timestamp(), period.end.timestamp()
+    return [mark for mark in fired if start <= mark["at"] <= end]
+
+
+def trend(answer: dict[str, Any]) -> dict[str, Any]:
+    """Days that were, and those to come with their band; the two meet at the last day that was."""
+    days, coming = answer["days"], answer["forecast"]
+    last = days[-1]["value"] if days else None
+    nothing: list[float | None] = [None] * max(len(days) - 1, 0)
+    joint = [last] if days else []
+    return {
+        "starts": [int(moment_of(day["start"]).timestamp()) for day in [*days, *coming]],
+        "value": [*(day["value"] for day in days), *(None for _ in coming)],
+        **{
+            name: [*nothing, *joint, *(day[name] for day in coming)]
+            for name in ("expected", "low", "high")
+        },
+        "measure": answer["measure"],
+    }
+
+
 def totals(chart: dict[str, Any]) -> list[int]:
     """How high each bar is."""
     return [sum(column) for column in zip(*chart["counts"].values(), strict=True)]

@@ -67,21 +67,37 @@ def ask(path: str, parameters: Parameters = ()) -> Answer:
     Raises:
         ApiProblem: the status is no success.
     """
+    return _call("GET", path, {"QUERY_STRING": urlencode(list(parameters))}, b"")
+
+
+def tell(method: str, path: str, body: Any = None) -> Answer:
+    """Have something changed: POST, PATCH or DELETE a path below /api/v1, with a JSON value.
+
+    Raises:
+        ApiProblem: the status is no success.
+    """
+    content = b"" if body is None else json.dumps(body).encode()
+    said = {} if body is None else {"CONTENT_TYPE": "application/json"}
+    return _call(method, path, {**said, "CONTENT_LENGTH": str(len(content))}, content)
+
+
+def _call(method: str, path: str, more: Mapping[str, str], content: bytes) -> Answer:
     outer = flask.request.environ
     environ = {name: outer[name] for name in KEPT & outer.keys()}
     environ |= {
-        "REQUEST_METHOD": "GET",
+        "REQUEST_METHOD": method,
         "PATH_INFO": f"{BASE}{path}".encode().decode("latin-1"),  # as PEP 3333 has it
-        "QUERY_STRING": urlencode(list(parameters)),
-        "wsgi.input": io.BytesIO(),
+        "QUERY_STRING": "",
+        "wsgi.input": io.BytesIO(content),
         REQUEST_ID_GIVEN: request_id(),
+        **more,
     }
     application = flask.current_app.wsgi_app
     chunks, status_line, headers = run_wsgi_app(application, environ, buffered=True)
-    status, content = int(status_line.split()[0]), b"".join(chunks)
-    body = json.loads(content)
+    status, answered = int(status_line.split()[0]), b"".join(chunks)
+    body = json.loads(answered) if answered else None
     if status >= 400:
-        raise ApiProblem(status, body)
+        raise ApiProblem(status, body or {})
     return Answer(body, _cursor(headers.get("Link", "")), dict(headers))
 
 

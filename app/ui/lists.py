@@ -18,7 +18,8 @@ blueprint = pages_named("lists")
 
 ROWS_SHOWN = 50
 CHANGES_SHOWN = 3  # of an audit, in its row
-PRESENTATION = {"columns", "after", "period", "from"}  # of a URL, what is not a filter of the API
+# Of a URL, what is not a filter of the API.
+PRESENTATION = frozenset({"columns", "after", "period", "from", "done"})
 SUGGESTED_MAX = 200
 OVERLAP_S = 60  # before a page was made: records on their way then; rows shown are told by id
 

@@ -6,10 +6,11 @@ from typing import Any
 import flask
 
 from ..domain.records import FAILED_STATUSES
-from .charts import bars, latency, spark, totals
+from .charts import bars, latency, marks, spark, totals
 from .client import ask
 from .pages import Page, page, pages_named, render
 from .period import LENGTHS, Period, read_period
+from .wording import moment_of
 
 blueprint = pages_named("overview")
 
@@ -19,6 +20,7 @@ FAILURES_SHOWN = 8
 FAILED = [("status", status.value) for status in FAILED_STATUSES]
 SPLIT_FIELDS = {"provider": "provider_name", "type": "action_type"}
 SPLIT_SHOWN = 5
+ALERTS_SHOWN = 100
 
 
 @blueprint.get("/")
@@ -34,15 +36,17 @@ def show_overview() -> Page:
     if period.latency_bucket != bucket:
         asked = [*period.window, ("bucket", period.latency_bucket)]
         slow = ask("/logs/analytics/timeseries", asked).body
+    alerts = _alerts(period)
     return render(
         "overview.html",
         here="overview",
         period=period,
         periods=LENGTHS,
+        firing=[one for one in alerts if one["state"] == "firing"],
         now=now,
         before=before,
         rates=_rates(now, before, period),
-        volume=bars(volume, number, period),
+        volume={**bars(volume, number, period), "marks": marks(alerts, period)},
         latency=latency(slow),
         failed=FAILED,
         types=_ranked(now["actions_by_type"], TYPES_SHOWN),
@@ -120,6 +124,18 @@ def _split(
         "field": field,
         "series": [{"name": name, "counts": totals(chart)} for name, chart in made.items()],
     }
+
+
+def _alerts(period: Period) -> list[dict[str, Any]]:
+    """The newest alerts of a period, and those that fire still."""
+    newest = ask("/alerts", [("limit", str(ALERTS_SHOWN))]).body
+    since, until = period.since, period.end
+    return [
+        one
+        for one in newest
+        if one["fired_at"]
+        and (one["state"] == "firing" or since <= moment_of(one["fired_at"]) <= until)
+    ]
 
 
 def _ranked(counts: dict[str, int], number: int) -> list[tuple[str, int]]:

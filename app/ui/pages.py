@@ -1,6 +1,7 @@
 """What all pages share: who may see them, their frame, their errors, their policy."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar, cast
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from ..auth import KEY_DIGEST, authorize, current_principal
 from ..domain.access import Scope
 from ..telemetry import get_logger
 from .client import ApiProblem
-from .session import ForgedForm, SessionsClosed, current_session, end_session
+from .session import ForgedForm, SessionsClosed, check_form, current_session, end_session
 from .wording import UTC_ZONE, zone_named
 
 ZONE_COOKIE = "opsledger_zone"
@@ -36,11 +37,26 @@ NAVIGATION = (
     ("storage", "Storage", "/storage", "s"),
     ("keys", "Keys", "/keys", "k"),
 )
+DONE = {
+    "asked": "Export asked for. It is made now, and can be downloaded here once it is ready.",
+    "acknowledged": "Acknowledged: there are no more reminders of this alert.",
+    "silenced": "Silenced: nobody is told of this alert until then.",
+    "rule-made": "Rule made. It is evaluated from now on.",
+    "rule-changed": "Rule changed.",
+    "rule-deleted": "Rule deleted, and its alerts ended.",
+    "channel-made": "Channel made.",
+    "channel-deleted": "Channel deleted.",
+    "channel-tested": "A test message is on its way.",
+    "key-revoked": "Key revoked. Every process knows within 5 s.",
+    "view-saved": "View saved.",
+    "view-deleted": "View deleted.",
+}
 ADVICE = {
     400: "Change the filter that is named, or clear them all.",
     403: "Ask who gave you this key for one that has the scope.",
     404: "Records of other tenants look just like records that never were. Check the id, and"
     " whose key you are signed in with.",
+    409: "Go back, look at what is there now, and decide again.",
     429: "Too many requests with this key. Wait a moment, then load the page again.",
     503: "The database is away or took too long. Nothing is lost: records wait on disk. Narrow the"
     " period, or try again in a few seconds.",
@@ -52,8 +68,12 @@ Page = str | flask.Response | Response
 log = get_logger(__name__)
 
 
-def page(scope: Scope = Scope.LOGS_READ) -> Callable[[View], View]:
-    """Let a page be seen only by who is signed in with a key that has the scope."""
+def page(scope: Scope = Scope.LOGS_READ, *, leaves: str = "") -> Callable[[View], View]:
+    """Let a page be seen only by who is signed in with a key that has the scope.
+
+    Args:
+        leaves: what it puts on record, if it does not only read.
+    """
 
     def decorate(view: View) -> View:
         def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -69,10 +89,33 @@ def page(scope: Scope = Scope.LOGS_READ) -> Callable[[View], View]:
 
         guarded.__name__, guarded.__doc__ = view.__name__, view.__doc__
         guarded.required_scope = scope  # type: ignore[attr-defined]
-        guarded.leaves_nothing = "pages only read"  # type: ignore[attr-defined]
+        guarded.leaves = leaves  # type: ignore[attr-defined]
+        guarded.leaves_nothing = "" if leaves else "pages only read"  # type: ignore[attr-defined]
         return cast("View", guarded)
 
     return decorate
+
+
+def form(scope: Scope) -> Callable[[View], View]:
+    """Let a form be sent only from a page of a session whose key has the scope."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            check_form()
+            return view(*args, **kwargs)
+
+        return page(scope, leaves="what the call of the API leaves that it makes")(
+            cast("View", checked)
+        )
+
+    return decorate
+
+
+def lead_to(path: str, done: str = "") -> Response:
+    """Go on to a page after a form, which then says what was done: one of DONE."""
+    mark = "&" if "?" in path else "?"
+    return flask.redirect(f"{path}{mark}done={done}" if done else path, 303)
 
 
 def to_sign_in(*, ended: bool = False) -> Response:
@@ -117,6 +160,7 @@ def render(template: str, **values: Any) -> flask.Response:
             "zone": current_zone().key,
             "theme": theme if theme in THEMES else THEMES[0],
             "fragment": is_fragment(),
+            "done": DONE.get(flask.request.args.get("done", "")),
             **values,
         },
     )
@@ -140,11 +184,19 @@ def pages_named(name: str) -> flask.Blueprint:
     return blueprint
 
 
-def show_problem(status: int, detail: str, **values: Any) -> tuple[flask.Response, int]:
-    """An error, with what to do about it."""
-    template = "problem_part.html" if is_fragment() else "problem.html"
-    shown = render(template, status=status, detail=detail, advice=ADVICE.get(status, ""), **values)
-    return shown, status
+def show_problem(
+    status: int, detail: str, *, alone: bool = False, **values: Any
+) -> tuple[flask.Response, int]:
+    """An error, with what to do about it.
+
+    Args:
+        alone: whether the page leads nowhere else.
+    """
+    template = "problem_alone.html" if alone else "problem.html"
+    if is_fragment():
+        template = "problem_part.html"
+    values = {"advice": "" if alone else ADVICE.get(status, ""), **values}
+    return render(template, status=status, detail=detail, **values), status
 
 
 def _from_api(problem: ApiProblem) -> tuple[flask.Response, int]:

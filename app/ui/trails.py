@@ -21,7 +21,7 @@ OPERATION_ROWS = 500
 @page()
 def show_resource(resource_type: str, resource_id: str) -> Page:
     """A resource: every change of it, newest first."""
-    answer = ask(f"/logs/audits/resource/{resource_type}/{resource_id}", _paged())
+    answer = ask(f"/logs/audits/resource/{resource_type}/{resource_id}", paged(ROWS_SHOWN))
     return _history(
         answer,
         title=resource_id,
@@ -35,7 +35,7 @@ def show_resource(resource_type: str, resource_id: str) -> Page:
 @page()
 def show_user(user_id: str) -> Page:
     """A user: every change that they made, newest first."""
-    answer = ask("/logs/audits", [("user_id", user_id), *_paged()])
+    answer = ask("/logs/audits", [("user_id", user_id), *paged(ROWS_SHOWN)])
     return _history(answer, title=user_id, kind="user", people=False, listed=[("user_id", user_id)])
 
 
@@ -48,16 +48,22 @@ def show_operation(operation_id: str) -> Page:
     return render("operation.html", here="actions", operation_id=operation_id, operation=records)
 
 
-def _paged() -> list[tuple[str, str]]:
+def paged(rows: int) -> list[tuple[str, str]]:
+    """The page of so many rows that the URL asks for."""
     after = flask.request.args.get("after")
-    return [("limit", str(ROWS_SHOWN)), *([("after", after)] if after else [])]
+    return [("limit", str(rows)), *([("after", after)] if after else [])]
+
+
+def with_differences(rows: list[dict[str, Any]]) -> None:
+    """Add to each audit what it changed, or that it is withheld."""
+    for row in rows:
+        row["withheld"] = is_withheld(row["changes"])
+        row["differences"] = [] if row["withheld"] else altered(of_changes(row["changes"]))
 
 
 def _history(answer: Answer, **values: Any) -> Page:
     rows: list[dict[str, Any]] = answer.body
-    for row in rows:
-        row["withheld"] = is_withheld(row["changes"])
-        row["differences"] = [] if row["withheld"] else altered(of_changes(row["changes"]))
+    with_differences(rows)
     template = "history_rows.html" if flask.request.args.get("after") else "history.html"
     query = urlencode(values.pop("listed"))
     return render(template, here="audits", rows=rows, after=answer.after, query=query, **values)

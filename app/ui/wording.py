@@ -3,11 +3,13 @@
 import json
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ..domain.identity import format_time
 
 NOTHING = "\N{EN DASH}"
 UTC_ZONE = ZoneInfo("UTC")
@@ -97,6 +99,14 @@ def write_ms(milliseconds: float | None) -> str:
     return f"{milliseconds / 60_000:.1f} min"
 
 
+def write_size(size: int) -> str:
+    """A size in bytes: 812 B · 4.1 MB."""
+    for unit, bytes_ in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= bytes_:
+            return f"{size / bytes_:.1f} {unit}"
+    return f"{size} B"
+
+
 def write_percent(share: float) -> str:
     """A share of 1 as a percentage, with as many digits as it needs."""
     percent = share * 100
@@ -136,6 +146,11 @@ def is_withheld(value: Any) -> bool:
     return isinstance(value, dict) and value.keys() == {WITHHELD}
 
 
+def hour_after(moment: str) -> str:
+    """The moment an hour later, as the API takes it."""
+    return format_time(moment_of(moment) + timedelta(hours=1))
+
+
 def quote_part(text: str) -> str:
     """One part of a path; slashes stay, since ids may have them."""
     return quote(text, safe="/")
@@ -157,11 +172,13 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "short": write_short,
     "ms": write_ms,
     "percent": write_percent,
+    "size": write_size,
     "words": write_words,
     "as_json": write_json,
     "value": write_value,
     "is_masked": is_masked,
     "masked_word": masked_word,
     "is_withheld": is_withheld,
+    "hour_after": hour_after,
     "part": quote_part,
 }

@@ -12,12 +12,15 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+from playwright.sync_api import sync_playwright
 from sqlalchemy import make_url
 
 from app.dev import EmbeddedBroker, EmbeddedPostgres
 from app.dev.server import free_port
+from tests.support.browser import chromium_path
 from tests.support.readme import blocks_of, copy_checkout, readme_blocks, run_blocks
 from tests.support.servers import ROLES
+from tests.walk import walk
 
 TESTED = {"Two commands", "Try it", "In your own Flask app", "Run it for real"}
 READY_S = 90.0
@@ -114,6 +117,17 @@ def test_the_curl_walk_shows_the_call_it_made(newcomer: Newcomer) -> None:
     assert "database as web: ok" in commands
     assert "ops_live_" in commands
     assert re.search(r"crm_create: success \(\d+ ms\)", database)
+
+
+def test_the_browser_walk_shows_the_call_as_it_comes(newcomer: Newcomer) -> None:
+    """Signed in with the key that is printed; by mouse, and by keys."""
+    found = chromium_path()
+    if found is None:
+        pytest.skip("no Chromium here: install it (apt install chromium), or name it by CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        walk(browser.new_page(), f"http://localhost:{newcomer.port}", "test-api-key-12345")
+        browser.close()
 
 
 def test_the_flask_walk_puts_another_apps_calls_on_record(newcomer: Newcomer) -> None:

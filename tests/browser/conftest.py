@@ -1,11 +1,12 @@
 """Fixtures of the browser tests: Debian's Chromium, and the app behind a real socket."""
 
-import os
-import shutil
+import html
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
@@ -13,11 +14,11 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from app.config import load_settings
 from app.store.session import Database
-from tests.support.browser import Visitor
+from tests.support.browser import Visitor, chromium_path
 from tests.support.household import forwarded
+from tests.support.watching import Watch
 from tests.support.world import Inhabitant, World, action, audit, opened, record_id
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
 UNLIMITED = {
     f"{kind}s_per_minute_{who}": 0 for kind in ("read", "write") for who in ("key", "tenant")
 }
@@ -35,7 +36,7 @@ class Quiet(WSGIRequestHandler):
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser that this machine has; its event loop must not outlive these tests."""
-    found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    found = chromium_path()
     if found is None:
         pytest.skip("no Chromium here: install it (apt install chromium), or name it by CHROMIUM")
     with sync_playwright() as playwright:
@@ -45,7 +46,25 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
+def portal() -> Iterator[str]:
+    """The address of a platform's page, which shows in a frame what its query names."""
+
+    def show(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/html")])
+        framed = html.escape(unquote(environ["QUERY_STRING"]), quote=True)
+        return [f"<title>Portal</title><iframe src='{framed}' width=800></iframe>".encode()]
+
+    server = make_server("127.0.0.1", 0, show, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.port}"
+    server.shutdown()
+    thread.join()
+
+
+@pytest.fixture(scope="session")
 def site(
+    portal: str,
     environment: dict[str, str],
     maintenance: Database,
     tmp_path_factory: pytest.TempPathFactory,
@@ -55,6 +74,7 @@ def site(
         load_settings(environment),
         data_dir=tmp_path_factory.mktemp("site"),
         session_key=SESSION_KEY,
+        viewer_ancestors=(portal,),
         **UNLIMITED,
     )
     with opened(settings, maintenance) as world:
@@ -90,7 +110,7 @@ def visit(chromium: Browser, site: World) -> Iterator[Callable[..., Visitor]]:
 
 @pytest.fixture(scope="session")
 def lived_in(site: World) -> Inhabitant:
-    """A tenant with a day of records: 140 actions, 30 audits, an operation with a retry."""
+    """A tenant with a day of records: 140 actions, 30 audits, retried operations, an alert."""
     who = site.settle()
     statuses = ("success", "success", "success", "failure", "timeout", "retry", "pending")
     site.put(
@@ -132,4 +152,10 @@ def lived_in(site: World) -> Inhabitant:
         )
     )
     forwarded(site, who, "SIEM", record_id())
+    who.post("/api/v1/exports", json={"kind": "audit", "filters": {"user_id": "user1@example.com"}})
+    hook = {"name": "on call", "kind": "webhook", "target": "https://example.com/"}
+    who.post("/api/v1/alerts/channels", json=hook)
+    rule = {"kind": "action", "figure": "count", "threshold": 0, "window_s": 21_600}
+    who.post("/api/v1/alerts/rules", json={"name": "Too much", **rule})
+    Watch(site.maintenance, who.tenant_id).look(datetime.now(UTC))
     return who

@@ -1,11 +1,14 @@
 """What records hold is text, whatever it looks like."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 from uuid import UUID
 
 from app.domain.records import Record
 from tests.support.browser import Visitor
+from tests.support.watching import Watch
 from tests.support.world import World, action, audit
 
 HOSTILE = (
@@ -50,6 +53,51 @@ def test_hostile_strings_in_any_field_are_text(visit: Callable[..., Visitor], si
         seen += check(visitor, link)
     for text in HOSTILE:
         assert written(seen).count(written(text)) >= 9, text
+
+
+def test_hostile_names_of_alerts_views_keys_exports_and_links_are_text(
+    visit: Callable[..., Visitor], site: World
+) -> None:
+    """What people name things, on every page that shows it, the frames of viewer links too."""
+    who, operator = site.settle(), site.operator()
+    for place, text in enumerate(HOSTILE):
+        act, change = records_of(who.tenant_id, place, {text: text})
+        site.put(act, change)
+        filters = {"provider_name": [text[:100]]}
+        rule = {"name": text[:100], "kind": "action", "figure": "count", "threshold": 0}
+        rule |= {"window_s": 300, "filters": filters, "group_by": "provider_name"}
+        made = who.post("/api/v1/alerts/rules", json=rule)
+        assert made.status_code == 201, made.text
+        hook = {"name": text[:100], "kind": "webhook", "target": "https://example.com/"}
+        assert who.post("/api/v1/alerts/channels", json=hook).status_code == 201
+        view = {"name": text[:100], "log": "actions", "query": f"q={text}&x=\"'><b>"}
+        assert who.post("/api/v1/views", json=view).status_code == 201
+        site.give_key(who.tenant_id, f"ops_{place}_{who.secret}", ["logs:read"], name=text[:100])
+    who.post("/api/v1/exports", json={"kind": "action", "filters": filters})
+    Watch(site.maintenance, who.tenant_id).look(datetime.now(UTC))
+    alert = who.get("/api/v1/alerts").json[0]
+    link = who.post("/api/v1/viewer-links", json={"user_id": HOSTILE[0]}).json["url"]
+    visitor = visit(who.secret)
+    rule_path = f"/alerts/rules/{alert['rule_id']}"
+    query = urlencode({"log": "audits", "user_id": HOSTILE[1], "q": HOSTILE[2]})
+    seen = ""
+    for path in ("/", "/alerts", f"/alerts/{alert['id']}", rule_path, "/alerts/channels"):
+        visitor.open(path)
+        seen += check(visitor, path)
+    for path in ("/exports", f"/exports/new?{query}", "/analytics", urlsplit(link).path):
+        visitor.open(path)
+        seen += check(visitor, path)
+    visitor.page.click(".event-title")
+    seen += check(visitor, "a record by the link")
+    visitor.open("/actions")
+    visitor.page.click("summary:has-text('Views')")
+    visitor.page.wait_for_selector(".view-line")
+    seen += check(visitor, "views")
+    keeper = visit(operator.secret)
+    keeper.open(f"/keys?tenant={who.tenant_id}")
+    seen += check(keeper, "keys")
+    for text in HOSTILE:
+        assert written(seen).count(written(text)) >= 4, text
 
 
 def records_of(tenant_id: UUID, place: int, every: dict[str, Any]) -> tuple[Record, Record]:

@@ -335,6 +335,8 @@ GRANTS = {
     "forward_cursors": {"maintenance": MANAGES},
     "forward_dead_letters": {"web": "DELETE SELECT", "maintenance": MANAGES},
     "forward_replays": {"web": "INSERT SELECT", "maintenance": MANAGES},
+    "stream_tickets": {"web": "DELETE INSERT SELECT"},
+    "saved_views": {"web": "DELETE INSERT SELECT"},
 }
 
 

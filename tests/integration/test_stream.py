@@ -1,11 +1,13 @@
 """The stream where no process holds it: what is there now, as events, each exactly once."""
 
+import time
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from app.broker import broker_of
-from app.pipeline.commits import Announcer, News
+from app.pipeline.commits import PACE_MAX_S, Announcer, News
 from tests.support.events import read_events
 from tests.support.world import Inhabitant, World, action, audit, eventually, refused_fields
 
@@ -100,6 +102,27 @@ def test_a_place_in_anothers_stream_is_no_place(world: World) -> None:
     assert "after" in refused_fields(mine.get(f"{STREAM}?after={place}"))
     assert "after" in refused_fields(theirs.get(f"{STREAM}?log=audits&after={place}"))
     assert len(ids(events(mine))) == 1
+
+
+def test_many_readers_are_woken_less_often_and_not_for_the_last_time(world: World) -> None:
+    """All at once, and also for what came while they were not woken."""
+    who = world.settle()
+    broker = broker_of(world.opsledger.settings)
+    news, announcer = News(broker), Announcer(broker, 1.0)
+    news.wait(who.tenant_id, news.mark(who.tenant_id), 2.0)  # the listener is there
+    with ExitStack() as readers:
+        readers.callback(news.stop)
+        for _ in range(500):
+            readers.enter_context(news.reader(who.tenant_id))
+        started, before = time.monotonic(), news.mark(who.tenant_id)
+        while time.monotonic() - started < 3 * PACE_MAX_S:
+            announcer.announce([str(who.tenant_id)])
+            time.sleep(0.01)
+        woken = news.mark(who.tenant_id) - before
+        assert 1 <= woken <= (time.monotonic() - started) / PACE_MAX_S + 2
+        last = news.mark(who.tenant_id)
+        announcer.announce([str(who.tenant_id)])
+        eventually(lambda: news.mark(who.tenant_id) > last, 5.0)
 
 
 def test_news_wake_who_waits_and_nobody_else(world: World) -> None:

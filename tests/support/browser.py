@@ -1,6 +1,8 @@
 """A visitor of the dashboard: a page of a real browser, and all that it complained of."""
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +10,18 @@ from playwright.sync_api import Page
 
 AXE = (Path(__file__).parent / "vendor" / "axe" / "axe.min.js").read_text()
 WAIT_MS = 10_000
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 SHIFTS = """
 window.shifted = 0;
 new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifted += entry.value;
 }).observe({type: "layout-shift", buffered: true});
 """
+
+
+def chromium_path() -> str | None:
+    """The browser that this machine has, or that CHROMIUM names."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
 class Visitor:
@@ -78,13 +86,14 @@ class Visitor:
         )
         return found
 
-    def violations(self) -> list[str]:
-        """What axe-core finds wrong with the page as it stands."""
+    def violations(self, *rules: str) -> list[str]:
+        """What axe-core finds wrong with the page as it stands, by all of its rules or by some."""
         if self.page.evaluate("typeof axe === 'undefined'"):
             self.page.evaluate(AXE)  # by the debugger, which the page's policy does not bind
         # What is right about a page is megabytes.
+        asked = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
         found: list[dict[str, Any]] = self.page.evaluate(
-            "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)"
+            "asked => axe.run(document, asked).then(found => found.violations)", asked
         )
         return [
             f"{one['id']}: {json.dumps([n['target'] for n in one['nodes']][:3])} {one['help']}"

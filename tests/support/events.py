@@ -1,4 +1,6 @@
-"""A client of the live stream: it reads server-sent events and comes back by the last id."""
+"""Clients of the live stream: they read server-sent events, or listen at a WebSocket, and come back
+by the last id.
+"""
 
 import json
 import threading
@@ -6,8 +8,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlencode
 
 import requests
+
+from tests.support.websocket import messages, open_websocket
 
 PAUSE_S = 0.2  # before it comes back
 
@@ -58,12 +63,30 @@ class Follower:
                 return
             self.connections += 1
             for event in read_events(answer.iter_lines(chunk_size=1, decode_unicode=True)):
-                if event.get("event") == "ended":
-                    self.ended = event
+                if self._takes_last(event):
                     return
-                now = time.time()
-                self.records += event["data"]
-                self.arrived.update(dict.fromkeys((r["id"] for r in event["data"]), now))
-                self.headers["Last-Event-ID"] = event["id"]
-                if self._stopped.is_set():
+
+    def _takes_last(self, event: dict[str, Any]) -> bool:
+        """Take an event; whether it is the last one to take."""
+        if event.get("event") == "ended":
+            self.ended = event
+            return True
+        now = time.time()
+        self.records += event["data"]
+        self.arrived.update(dict.fromkeys((r["id"] for r in event["data"]), now))
+        self.headers["Last-Event-ID"] = event["id"]
+        return self._stopped.is_set()
+
+
+class Listener(Follower):
+    """Follows a stream over a WebSocket."""
+
+    def _read(self) -> None:
+        place = self.headers.get("Last-Event-ID")
+        query = urlencode({**self.asked, **({"after": place} if place else {})})
+        key = {"X-API-Key": self.headers["X-API-Key"]}
+        with suppress(OSError), open_websocket(f"{self.url}?{query}", key) as (sock, protocol):
+            self.connections += 1
+            for event in messages(sock, protocol):
+                if self._takes_last(event):
                     return

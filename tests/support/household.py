@@ -30,6 +30,7 @@ class Household:
     items: dict[str, str]
     key_id: UUID
     export_id: str
+    view_id: str
     watched: dict[str, str]
     hold_id: str
     erasure_id: str
@@ -53,6 +54,7 @@ class Household:
             "audit_id": str(self.audit_id),
             **self.items,
             "export_id": self.export_id,
+            "view_id": self.view_id,
             **self.watched,
             "destination_id": self.destination_id,
             "operation_id": f"operation {self.marker}",
@@ -108,12 +110,14 @@ def furnish(world: World) -> Household:
     ids = (actions[0].id, audits[0].id)
     wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
+    view = {"name": marker, "log": "actions", "query": f"provider_name={marker}", "shared": True}
+    view_id = who.post("/api/v1/views", json=view).json["id"]
     hold = {"tenant_id": str(who.tenant_id), "user_id": marker, "reason": marker}
     hold_id = operator.post("/api/v1/admin/legal-holds", json=hold).json["id"]
     erased = {"tenant_id": str(who.tenant_id), "user_id": f"nobody {marker}"}
     erasure_id = operator.post("/api/v1/admin/erasures", json=erased).json["id"]
     made = (hold_id, erasure_id, forwarded(world, who, marker, ids[0]))
-    return Household(who, operator, marker, *ids, items, key.id, export_id, watched, *made)
+    return Household(who, operator, marker, *ids, items, key.id, export_id, view_id, watched, *made)
 
 
 def forwarded(world: World, who: Inhabitant, marker: str, record_id: UUID) -> str:

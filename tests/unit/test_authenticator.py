@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from app import auth
-from app.auth import Authenticator
+from app.auth import Authenticator, hash_secret
 from app.domain.access import Principal, Scope
 from app.errors import StoreUnavailable, Unauthenticated
 
@@ -196,3 +196,29 @@ def test_without_a_thread_the_key_is_served_and_looked_up_later(
     let_pass(auth.AWAY_S)
     door.principal(SECRET)
     assert keys.asked == 2
+
+
+def test_a_hundred_streams_of_a_key_recheck_it_by_one_look_up(keys: Keys) -> None:
+    """They all want to know at once; each learns that it ended."""
+    found = authenticator(keys)
+    found.recheck(hash_secret(SECRET), REMEMBER_S)
+    let_pass()
+    keys.frozen = threading.Event()
+    before = keys.asked
+    ended: list[bool] = []
+
+    def stream() -> None:
+        try:
+            found.recheck(hash_secret(SECRET), REMEMBER_S)
+        except Unauthenticated:
+            ended.append(True)
+
+    streams = [threading.Thread(target=stream) for _ in range(100)]
+    for one in streams:
+        one.start()
+    keys.principal = None
+    keys.frozen.set()
+    for one in streams:
+        one.join(10)
+    assert len(ended) == 100
+    assert keys.asked == before + 1

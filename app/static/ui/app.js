@@ -143,7 +143,10 @@
       location.assign(url);
     }
   }, true);
-  document.addEventListener("submit", (event) => all("input[data-moment]", event.target).forEach(fillMoment), true);
+  document.addEventListener("submit", (event) => {
+    all("input[data-moment]", event.target).forEach(fillMoment);
+    if ("here" in event.target.dataset) event.target.elements.query.value = location.search.slice(1);
+  }, true);
   document.addEventListener("htmx:configRequest", (event) => {
     const sent = event.detail.parameters;
     if (!event.detail.elt.matches("form")) return;
@@ -288,7 +291,7 @@
       y: () => copy(location.href, "Link"),
       l: () => one("[data-live]")?.click(),
       t: switchTheme,
-      "?": () => one("#shortcuts").showModal(),
+      "?": () => one("#shortcuts")?.showModal(),
     }[sequence];
     const link = one(`a[data-key="${CSS.escape(sequence)}"]`);
     if (!act && !link) return;

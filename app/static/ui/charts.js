@@ -50,6 +50,26 @@
     };
   };
 
+  // Where alerts fired: a line over the whole height, and its name beside the figures.
+  const COLOURS = { critical: "--failure-fill", warning: "--timeout-fill", info: "--audit-fill" };
+  const markers = (marks) => ({
+    hooks: {
+      draw: (u) => {
+        u.ctx.save();
+        u.ctx.lineWidth = devicePixelRatio * 1.5;
+        for (const mark of marks) {
+          const x = Math.round(u.valToPos(mark.at, "x", true));
+          u.ctx.strokeStyle = css(COLOURS[mark.severity]);
+          u.ctx.beginPath();
+          u.ctx.moveTo(x, u.bbox.top);
+          u.ctx.lineTo(x, u.bbox.top + u.bbox.height);
+          u.ctx.stroke();
+        }
+        u.ctx.restore();
+      },
+    },
+  });
+
   const frame = (host, format, rows, scales = {}) => ({
     width: host.clientWidth - 12, height: host.clientHeight - 8, legend: { show: false }, padding: [8, 22, 0, 0],
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
@@ -75,7 +95,10 @@
     const bars = uPlot.paths.bars({ size: [0.78, 26], align: 1, radius: 0 });
     // The highest part is drawn first, so that each lower one stands in front of it.
     const series = [...present.keys()].reverse();
-    const options = frame(host, short, (at) => [...present].reverse().filter((name) => counts[name][at]).map((name) => [css(`--${name}-fill`), name, counts[name][at].toLocaleString("en-US")]), { y: { range: (u, low, high) => [0, Math.max(high * 1.08, 1)] }, x: { time: true, range: (u, low, high) => [low, high + data.step_s] } });
+    const fired = (at) => data.marks.filter((mark) => mark.at >= data.starts[at] && mark.at < data.starts[at] + data.step_s).map((mark) => [css(COLOURS[mark.severity]), mark.name, "fired"]);
+    const counted = (at) => [...present].reverse().filter((name) => counts[name][at]).map((name) => [css(`--${name}-fill`), name, counts[name][at].toLocaleString("en-US")]);
+    const options = frame(host, short, (at) => [...counted(at), ...fired(at)], { y: { range: (u, low, high) => [0, Math.max(high * 1.08, 1)] }, x: { time: true, range: (u, low, high) => [low, high + data.step_s] } });
+    options.plugins.push(markers(data.marks));
     const u = new uPlot({ ...options, series: [{}, ...series.map((at) => ({ fill: css(`--${present[at]}-fill`), stroke: css(`--${present[at]}-fill`), width: 0, paths: bars, points: { show: false } }))] }, [data.starts, ...series.map((at) => tops[at])], host);
     leadTo(u, data.step_s, {});
     return u;
@@ -94,7 +117,16 @@
     return new uPlot({ ...options, series: [{}, ...data.series.map((one, place) => line(colours[place]))] }, [data.starts, ...data.series.map((one) => one.counts)], host);
   };
 
-  const KINDS = { volume, latency, split };
+  const UNITS = { volume: short, audits: short, failures: short, error_rate: (value) => `${+(value * 100).toFixed(1)}%`, average_ms: ms };
+  const trend = (host, data) => {
+    const written = (value) => (value == null ? "–" : UNITS[data.measure](Math.round(value * 1e4) / 1e4));
+    const was = (at) => data.value[at] != null;
+    const options = frame(host, written, (at) => (was(at) ? [[css("--c1"), "was", written(data.value[at])]] : [[css("--c2"), "expected", written(data.expected[at])], [css("--c3"), "95 of 100 between", `${written(data.low[at])} and ${written(data.high[at])}`]]), { y: { range: (u, low, high) => [Math.min(0, low || 0), Math.max((high || 1) * 1.1, 0.01)] } });
+    const edge = { ...line(css("--c3")), width: 0 };
+    return new uPlot({ ...options, bands: [{ series: [4, 3], fill: css("--bg-sunken") }], series: [{}, line(css("--c1")), line(css("--c2"), [5, 4]), edge, edge] }, [data.starts, data.value, data.expected, data.low, data.high], host);
+  };
+
+  const KINDS = { volume, latency, split, trend };
   const draw = (root) => {
     const hosts = [...root.querySelectorAll("[data-chart]")];
     for (const host of hosts) {
