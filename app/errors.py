@@ -101,6 +101,31 @@ class ArchiveUnavailable(OpsledgerError):
     """The archive cannot be read at the moment; what is hot can."""
 
 
+class StorageReason(StrEnum):
+    """Why storage did not do its part, in one vocabulary for folders and object stores."""
+
+    AWAY = "away"
+    SLOW = "slow"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    FULL = "full"
+    DAMAGED = "damaged"
+    FAILED = "failed"
+
+
+class StorageFault(OpsledgerError):
+    """The object store did not do what it was asked.
+
+    Args:
+        detail: its words, and what it was asked.
+        reason: what these come to.
+    """
+
+    def __init__(self, detail: str = "", *, reason: StorageReason = StorageReason.FAILED) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
 class SpoolFull(OpsledgerError):
     """The spool of this host has reached its bound; the record was not kept."""
 

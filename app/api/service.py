@@ -17,6 +17,7 @@ from ..pipeline.figures import Figures
 from ..providers import Providers
 from ..store.action_types import list_action_types
 from ..store.cold import ColdStore
+from ..store.objects import Objects
 from ..store.replica import ReadDatabase
 from ..store.session import Database
 from .readings import Readings
@@ -34,6 +35,7 @@ class Service:
         database: Database,
         reads: ReadDatabase,
         cold: ColdStore,
+        exports: Objects,
         providers: Providers,
         administration: Administration,
         readings: Readings,
@@ -42,6 +44,7 @@ class Service:
         self.database = database
         self.reads = reads
         self.cold = cold
+        self.exports = exports
         self.providers = providers
         self.figures = Figures(settings, database)
         self.administration = administration

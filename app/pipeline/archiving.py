@@ -30,7 +30,8 @@ from ..store.archives import (
     sole_runner,
     verified_days,
 )
-from ..store.objects import LocalObjects
+from ..store.objects import Objects
+from ..store.places import open_archive
 from ..store.session import Database
 from ..telemetry import ARCHIVE_RUNS, ARCHIVED, get_logger
 from .folding import fold_waiting
@@ -86,7 +87,7 @@ class Archiver:
     def __init__(
         self,
         database: Database,
-        objects: LocalObjects,
+        objects: Objects,
         *,
         hot_days: int,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -117,7 +118,8 @@ class Archiver:
         Raises:
             StoreUnavailable: Postgres cannot be reached.
             ArchiveDamaged: an object is not what was written.
-            OSError: the archive's disk did not take an object.
+            StorageFault: the object store did not do its part.
+            OSError: a disk did not take a file.
         """
         deadline = time.monotonic() + run_s_max
         with sole_runner(self._database) as alone:
@@ -188,7 +190,7 @@ class Archiver:
             content = writer.close()
         segment = Segment(id=segment_id, of=day.of, content=content)
         self._objects.put(segment.key, path)
-        with self._objects.opened(segment.key) as found:
+        with self._objects.fetched(segment.key) as found:
             verify(found, day.of, content)
         with self._database.unrestricted_unsafe() as session:
             register(session, partition, day, segment)
@@ -234,4 +236,4 @@ class Archiver:
 
 def archive(database: Database, settings: Settings) -> None:
     """Archive as the settings say; what is left over is left to the next run."""
-    Archiver(database, LocalObjects(settings.archive_dir), hot_days=settings.hot_days).run()
+    Archiver(database, open_archive(settings), hot_days=settings.hot_days).run()
