@@ -19,6 +19,7 @@ from app.worker import (
     PERSIST_QUEUE,
     PERSIST_TASK,
     PRUNE_TASK,
+    RELEASE_TASK,
     queues,
 )
 
@@ -48,6 +49,7 @@ task_routes = {
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
     ARCHIVE_TASK: {"queue": MAINTENANCE_QUEUE},
+    RELEASE_TASK: {"queue": MAINTENANCE_QUEUE},
     EXPORT_TASK: {"queue": MAINTENANCE_QUEUE},
     DEAD_LETTERS_TASK: {"queue": MAINTENANCE_QUEUE},
     HEARTBEAT_TASK: {"queue": MAINTENANCE_QUEUE},

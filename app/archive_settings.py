@@ -1,4 +1,6 @@
-"""The archive's settings: where it is, and how its objects are written and read."""
+"""The archive's settings: where it is, how its objects are written and read, and how full
+storage may get.
+"""
 
 from dataclasses import dataclass
 
@@ -11,7 +13,7 @@ S3 = "s3://"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveSettings:
-    """Settings of the archive and of exports; part of Settings."""
+    """Settings of the archive, of exports and of the watch over storage; part of Settings."""
 
     archive_url: str = _setting(
         "OPSLEDGER_ARCHIVE_URL",
@@ -96,6 +98,29 @@ class ArchiveSettings:
         "Of this host's disk (archive-cache, in the data folder) for objects of S3 that were read;"
         " the longest unread go first. It must hold what one query opens: up to 64 files.",
         whole(1024 * 1024),
+    )
+
+    storage_bytes: int = _setting(
+        "OPSLEDGER_STORAGE_BYTES",
+        0,
+        "bytes",
+        "How much Postgres' disk holds, which Postgres does not tell; with it storage says when it"
+        " is full. 0: not known.",
+        whole(0),
+    )
+    storage_warn_days: int = _setting(
+        "OPSLEDGER_STORAGE_WARN_DAYS",
+        30,
+        "days",
+        "Storage warns if a disk will be full sooner: time enough to order another.",
+        whole(0),
+    )
+    storage_warn_percent: int = _setting(
+        "OPSLEDGER_STORAGE_WARN_PERCENT",
+        80,
+        "%",
+        "Storage warns if more of a disk is taken, however slowly it grows; a VACUUM needs room.",
+        whole(1, 100),
     )
 
     @property

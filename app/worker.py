@@ -23,6 +23,7 @@ PRUNE_TASK = "opsledger.prune_shipments"
 FOLD_TASK = "opsledger.fold_summaries"
 DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 ARCHIVE_TASK = "opsledger.archive"
+RELEASE_TASK = "opsledger.release_restored"
 EXPORT_TASK = "opsledger.export"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 ALERTS_TASK = "opsledger.evaluate_alerts"
@@ -37,6 +38,7 @@ PERIODS_S = {
     ALERTS_TASK: 15.0,
     MESSAGES_TASK: 5.0,
     ARCHIVE_TASK: 3600.0,
+    RELEASE_TASK: 3600.0,
     EXPORT_TASK: 2.0,
 }
 

@@ -9,6 +9,7 @@ from app.pipeline.exporting import run_exports
 from app.pipeline.folding import fold_waiting
 from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
 from app.pipeline.periodic import once_a_period
+from app.pipeline.restoring import release_due
 from app.worker import (
     ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
@@ -18,6 +19,7 @@ from app.worker import (
     PARTITIONS_TASK,
     PERIODS_S,
     PRUNE_TASK,
+    RELEASE_TASK,
 )
 
 from .runtime import runtime
@@ -73,6 +75,14 @@ def archive_old_partitions() -> None:
     database, settings = runtime().maintenance_database, runtime().settings
     period_s = PERIODS_S[ARCHIVE_TASK]
     once_a_period(database, ARCHIVE_TASK, period_s, lambda: archive(database, settings))
+
+
+@shared_task(name=RELEASE_TASK)
+def release_restored_records() -> None:
+    """Let go of restored records whose time is over."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    period_s = PERIODS_S[RELEASE_TASK]
+    once_a_period(database, RELEASE_TASK, period_s, lambda: release_due(database, settings))
 
 
 @shared_task(name=EXPORT_TASK)

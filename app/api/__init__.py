@@ -25,6 +25,7 @@ from . import (
     metrics,
     operations,
     stats,
+    storage,
     stream,
 )
 from .adapter import name_operation
@@ -85,7 +86,7 @@ def register_api(app: flask.Flask, service: Service) -> None:
     metrics.measure_requests(app)
     api = ProblemApi(app)
     queries = (actions, audits, stream, operations, stats, analytics, forecasts)
-    for module in (*queries, ingest, exports, admin, alerts, alert_channels):
+    for module in (*queries, ingest, exports, admin, storage, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)

@@ -10,7 +10,9 @@ from .demo import demo
 from .inspection import doctor, partitions, spool
 from .providers import providers
 from .redaction import redaction
+from .restore import restore_records
 from .rollups import rollups
+from .storage import storage
 
 tenants.add_command(redaction)
 
@@ -24,6 +26,8 @@ def register_commands(app: flask.Flask) -> None:
         providers,
         partitions,
         archive,
+        restore_records,
+        storage,
         spool,
         dead_letters,
         rollups,

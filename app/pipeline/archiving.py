@@ -9,12 +9,16 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from uuid_utils.compat import uuid7
 
 from ..config import Settings
 from ..domain.archive import Segment, TenantDay
 from ..domain.records import Kind
+from ..domain.secret_values import masked
+from ..errors import QueryTimeout, StoreUnavailable, reason_of
+from ..store.archive_state import DONE, FAILED, UNFINISHED, note_failure, note_run
 from ..store.archives import (
     HotDay,
     HotPartition,
@@ -128,13 +132,27 @@ class Archiver:
             try:
                 report = self._run(deadline)
             except Exception as error:
-                ARCHIVE_RUNS.labels("failed").inc()
-                log.exception("archive run failed, nothing was dropped for it", error=repr(error))
+                ARCHIVE_RUNS.labels(FAILED).inc()
+                why, said = reason_of(error), masked(str(error))
+                log.exception(
+                    "archive run failed, nothing was dropped for it", reason=why.value, error=said
+                )
+                self._note(lambda session: note_failure(session, why, said))
                 raise
-        ARCHIVE_RUNS.labels("done" if report.finished else "unfinished").inc()
+            outcome = DONE if report.finished else UNFINISHED
+            self._note(lambda session: note_run(session, outcome, report.waiting))
+        ARCHIVE_RUNS.labels(outcome).inc()
         for partition, reason in report.waiting.items():
             log.warning("something waits to be archived", what=partition, reason=reason)
         return report
+
+    def _note(self, write: Callable[[Any], None]) -> None:
+        """Have health and doctor know of the run, unless it is the database that is away."""
+        try:
+            with self._database.unrestricted_unsafe() as session:
+                write(session)
+        except (StoreUnavailable, QueryTimeout) as error:
+            log.warning("what the run came to is not noted", error=repr(error))
 
     def _run(self, deadline: float) -> Report:
         for left in self._objects.scratch.iterdir():

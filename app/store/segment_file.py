@@ -61,6 +61,11 @@ _SOUGHT = {
 }
 
 
+def columns_of(kind: Kind) -> tuple[str, ...]:
+    """The names of a segment's columns, in the canonical text's order."""
+    return _COLUMNS[kind]
+
+
 def selected(kind: Kind) -> str:
     """The columns of a segment as SQL over a log, in the canonical text's order and form."""
     # In whole microseconds a double is exact.
@@ -156,7 +161,7 @@ def verify(path: Path, of: TenantDay, expected: Content) -> None:
     if file_digest(path) != expected.file_sha256:
         raise ArchiveDamaged(f"{path.name}: its bytes are not those that were written")
     digest, count = hashlib.sha256(), 0
-    for text, rows in _read_text(path, of.kind):
+    for text, rows in read_text(path, of.kind):
         digest.update(text)
         count += rows
     if (digest.digest(), count) != (expected.content_sha256, expected.row_count):
@@ -222,7 +227,7 @@ def _parse(kind: Kind, text: bytes) -> pa.Table:
     return table.cast(pa.schema([_field(name) for name in names]))
 
 
-def _read_text(path: Path, kind: Kind) -> Iterator[tuple[bytes, int]]:
+def read_text(path: Path, kind: Kind) -> Iterator[tuple[bytes, int]]:
     """The canonical text of a file, part by part, each with how many records it has."""
     options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
     text_types = [pa.field(name, _TYPES.get(name, pa.string())) for name in _COLUMNS[kind]]

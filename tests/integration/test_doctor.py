@@ -28,8 +28,9 @@ from tests.support.world import World, action, opened
 
 PARTS = [
     *("database as web", "database as worker", "database as maintenance", "schema"),
-    *("partitions", "beat", "alert rules", "statistics", "dead letters", "clocks", "indexes"),
-    *("queries", "broker (redis)", "broker persistence", "broker eviction", "spool", "disk"),
+    *("partitions", "beat", "alert rules", "statistics", "archive", "dead letters", "storage"),
+    *("clocks", "indexes", "queries", "broker (redis)", "broker persistence", "broker eviction"),
+    *("spool", "disk"),
 ]
 
 
