@@ -7,7 +7,7 @@ response.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import flask
@@ -74,7 +74,10 @@ def install_hooks(
 
 def request_id() -> str:
     """The current request's id: the caller's X-Request-ID if it is sane, else a new one."""
-    environ = flask.request.environ
+    return _request_id(flask.request.environ)
+
+
+def _request_id(environ: dict[str, Any]) -> str:
     known: str | None = environ.get(REQUEST_ID)
     if known is None:
         given = environ.get(REQUEST_ID_GIVEN, "")
@@ -105,7 +108,10 @@ def request_acting() -> Acting:
 
 def client_ip(trusted_proxies: int) -> str | None:
     """The caller's address: the entry our outermost proxy added to X-Forwarded-For."""
-    environ = flask.request.environ
+    return _client_ip(flask.request.environ, trusted_proxies)
+
+
+def _client_ip(environ: dict[str, Any], trusted_proxies: int) -> str | None:
     address: str | None = environ.get("REMOTE_ADDR")
     if trusted_proxies:
         forwarded = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
@@ -115,10 +121,11 @@ def client_ip(trusted_proxies: int) -> str | None:
 
 
 def _keep(recorder: Recorder, trusted_proxies: int, http_status: int | None) -> None:
-    records = flask.request.environ.get(PENDING)
+    environ = flask.request.environ
+    records = environ.get(PENDING)
     if not records:
         return
-    flask.request.environ[PENDING] = []
+    environ[PENDING] = []
     context = None
     try:
         context = _context(trusted_proxies, http_status)
@@ -136,17 +143,18 @@ def _context_so_far(trusted_proxies: int) -> RequestContext | None:
 
 def _context(trusted_proxies: int, http_status: int | None) -> RequestContext:
     request = request_ctx.request  # itself, where each look through the proxy has its price
+    environ, rule = request.environ, request.url_rule
     values: RequestValues = flask.current_app.extensions[EXTENSION].request_values
     return RequestContext(
-        request_id=request_id(),
+        request_id=_request_id(environ),
         method=request.method,
-        route=str(request.url_rule or masked(_storable(request.path, TEXT_CHARS_MAX) or "")),
-        ip_address=client_ip(trusted_proxies),
-        user_agent=request.environ.get("HTTP_USER_AGENT"),
+        route=rule.rule if rule else masked(_storable(request.path, TEXT_CHARS_MAX) or ""),
+        ip_address=_client_ip(environ, trusted_proxies),
+        user_agent=environ.get("HTTP_USER_AGENT"),
         user_id=_storable(_told(values.user_id), IDENTIFIER_CHARS_MAX),
         tenant_id=_told(values.tenant_id),
         http_status=http_status,
-        duration_ms=(time.perf_counter() - request.environ[OPENED]) * 1000,
+        duration_ms=(time.perf_counter() - environ[OPENED]) * 1000,
     )
 
 

@@ -16,7 +16,7 @@ from uuid_utils.compat import NIL, uuid7
 from ..config import RECORD_BYTES_MAX
 from ..domain.bounds import shortened
 from ..domain.codec import encode
-from ..domain.context import RequestContext, completed
+from ..domain.context import RequestContext, complete
 from ..domain.records import (
     ACTION_TYPE_FORM,
     BUILTIN_ACTION_TYPES,
@@ -188,7 +188,9 @@ class Recorder:
         receipt: threading.Event | None = None,
         durable: bool = False,
     ) -> None:
-        whole = self._cleaner.conceal(completed(record, context) if context else record)
+        if context:
+            complete(record, context)
+        whole = self._cleaner.conceal(record)
         line = encode(whole)
         if len(line) > self._record_bytes_max:
             line = encode(shortened(whole, len(line) - self._record_bytes_max))

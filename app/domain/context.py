@@ -1,7 +1,7 @@
 """Where a record came from: the request that captured it."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from .secret_values import IDENTIFIER_RULES, masked
 REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/+=-]{0,127}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class RequestContext:
     """What the hooks know of a request; `http_status` only once it was answered.
 
@@ -46,15 +46,11 @@ def is_sane_request_id(value: str) -> bool:
     return REQUEST_ID_FORM.fullmatch(value) is not None and masked(value, IDENTIFIER_RULES) == value
 
 
-def completed(record: Record, context: RequestContext) -> Record:
-    """The record with the request it was captured in; what the caller gave is kept."""
-    record = replace(record, metadata={"http": context.as_metadata(), **record.metadata})
+def complete(record: Record, context: RequestContext) -> None:
+    """Put the request into the record that it captured; what the caller gave is kept."""
+    record.metadata = {"http": context.as_metadata(), **record.metadata}
     if isinstance(record, AuditRecord):
         agent = context.user_agent
-        return replace(
-            record,
-            user_id=record.user_id or context.user_id,
-            ip_address=record.ip_address or (context.ip_address or "")[:IP_CHARS_MAX] or None,
-            user_agent=record.user_agent or (masked(agent[:TEXT_CHARS_MAX]) if agent else None),
-        )
-    return record
+        record.user_id = record.user_id or context.user_id
+        record.ip_address = record.ip_address or (context.ip_address or "")[:IP_CHARS_MAX] or None
+        record.user_agent = record.user_agent or (masked(agent[:TEXT_CHARS_MAX]) if agent else None)

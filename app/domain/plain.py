@@ -5,6 +5,7 @@ would find nothing to do; whatever is in doubt takes the walk.
 """
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,6 +18,10 @@ STRICT = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
+# A provider's objects have the same names in the same order again and again: such a row of them is
+# judged once. Callers could fill the memory with others, so not many are remembered.
+REMEMBERED_BYTES_MAX = 8192  # of the payload whose names they are
+FLAT = frozenset({str, int, bool, type(None)})
 
 
 def encode_strictly(value: Any) -> bytes | None:
@@ -39,22 +44,30 @@ def is_plain(value: Any, text: bytes, depth_max: int) -> bool:
     """
     if b"\\u0000" in text:  # NUL, or a text that speaks of it
         return False
-    return _is_plain(value, depth_max)
+    return _is_plain(value, depth_max, len(text) <= REMEMBERED_BYTES_MAX)
 
 
-def _is_plain(value: Any, depth: int) -> bool:
+def _is_plain(value: Any, depth: int, small: bool) -> bool:
     kind = type(value)
     if kind is str or kind is int or kind is bool or value is None:
         return True
     if kind is dict:
         if not depth:
             return False
+        if small and FLAT.issuperset(map(type, value.values())) and _harmless(tuple(value)):
+            return True
         for name, item in value.items():
             if item is not None and secret_word(name):
                 return False
-            if type(item) is not str and not _is_plain(item, depth - 1):
+            if type(item) is not str and not _is_plain(item, depth - 1, small):
                 return False
         return True
     if kind is list or kind is tuple:
-        return depth > 0 and all(_is_plain(item, depth - 1) for item in value)
+        return depth > 0 and all(_is_plain(item, depth - 1, small) for item in value)
     return kind is float and math.isfinite(value)
+
+
+@lru_cache(maxsize=512)
+def _harmless(names: tuple[str, ...]) -> bool:
+    """Whether none of these names, of JSON objects that have no others, holds a secret word."""
+    return not any(map(secret_word, names))

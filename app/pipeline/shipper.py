@@ -22,7 +22,7 @@ from ..telemetry import (
     get_logger,
 )
 
-CONFIRM_INTERVAL_S = 0.1  # between two looks at the shipments table
+CONFIRM_INTERVAL_S = 0.2  # between two looks at the shipments table, a query each
 HURRY_INTERVAL_S = 0.01  # the same while a caller waits for its record
 ADOPT_INTERVAL_S = 5.0  # between two looks for files of dead processes
 UNSENT_MAX = 4  # shipments in memory that no broker took yet; the others wait on disk

@@ -4,6 +4,7 @@ A frame is whole, or torn by a crash at the very end of the file and then cut of
 between are damaged, they alone are left out.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -17,6 +18,12 @@ from .aside import ASIDE_BYTES_MAX, DAMAGED, TORN, set_aside
 from .frames import FRAME_BYTES_MAX, Survey, find, pack, parse, survey
 
 SUFFIX = ".seg"
+
+# os.write lets go of the GIL: other threads would take it, and this one wait for it with the
+# spool's lock in hand, milliseconds under load, for a copy of microseconds into the page cache.
+_write = ctypes.PyDLL(None, use_errno=True).write
+_write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
+_write.restype = ctypes.c_ssize_t
 
 sync_data = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 
@@ -100,7 +107,9 @@ class Segment:
         if len(frame) > FRAME_BYTES_MAX:  # it could not be read back, and would bar those behind
             raise OSError(errno.EFBIG, f"record too large for a frame: {len(payload)} bytes")
         try:
-            written = os.write(self._descriptor, frame)
+            written = _write(self._descriptor, frame, len(frame))
+            if written < 0:
+                raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             if written != len(frame):
                 raise OSError(f"short write: {written} of {len(frame)} bytes")
         except OSError:
