@@ -21,7 +21,7 @@ run: $(VENV)/.installed-run ## start everything here until Ctrl-C (PORT=8000 OPS
 	@exec $(PY) -m app.dev --die-with-parent
 
 test: $(VENV)/.installed-dev ## run the tests (ARGS="-k cursor" goes to pytest)
-	@exec $(PY) -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+	@exec $(PY) -m pytest $(if $(ARGS),$(ARGS),-n auto --cov --cov-report=term)
 
 check: $(VENV)/.installed-dev ## lint, types, import law, security, migrations, links in the docs
 	$(PY) -m ruff check

@@ -83,6 +83,16 @@ class Opsledger:
         )
         atexit.register(self.shipper.stop)
 
+    def close(self, *, grace_s: float | None = None) -> None:
+        """End the shipper's thread and close the connections; what waits, waits on disk.
+
+        Args:
+            grace_s: for what can still be shipped, in seconds; by the settings if not given.
+        """
+        self.shipper.stop(grace_s)
+        self._database.close()
+        atexit.unregister(self.shipper.stop)
+
     def _is_stored(self, record: Record) -> bool:
         with self._database.tenant(record.tenant_id) as session:
             return holds_record(session, record)

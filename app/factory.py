@@ -1,5 +1,6 @@
-"""create_app(): the service's wiring, in reading order."""
+"""create_app(): the service's wiring, in reading order; close_app() undoes it."""
 
+from contextlib import ExitStack
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from .auth import DOOR, Authenticator, Door, current_principal
 from .broker import broker_of
 from .capture import AuditService
 from .capture.hooks import client_ip
+from .capture.recorder import EXTENSION as CAPTURE
 from .cli import register_commands
 from .config import Settings, load_settings
 from .domain.quota import Quota
@@ -35,6 +37,8 @@ from .ui import register_ui
 
 log = get_logger(__name__)
 
+CLOSING = "opsledger-closing"  # the key in Flask's app.extensions
+
 
 def create_app(settings: Settings | None = None) -> flask.Flask:
     """The service as a WSGI application; nothing is connected before it is needed.
@@ -49,8 +53,10 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined] # fields come in the schema's order
     app.config["MAX_CONTENT_LENGTH"] = settings.request_bytes_max
     _trust_proxies(app, settings.trusted_proxies)
+    closing = app.extensions[CLOSING] = ExitStack()
     database = _connect(app, settings)
     reads = ReadDatabase(database, _connect_replica(settings))
+    closing.callback(reads.close)
     providers = app.extensions[EXTENSION] = Providers(database, settings)
     cold = ColdStore(open_archive(settings), timeout_s=settings.query_timeout_s)
     authenticator = Authenticator(
@@ -58,6 +64,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     )
     opsledger = Opsledger(settings=settings, tenant_id=_tenant_id, user_id=_user_id)
     opsledger.init_app(app, database)
+    maintenance = _connect_maintenance(settings)
+    closing.callback(maintenance.close)
 
     def address() -> str | None:
         return client_ip(settings.trusted_proxies)
@@ -69,10 +77,11 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         cold,
         open_exports(settings),
         providers,
-        _administration(settings, opsledger),
+        _administration(settings, maintenance, opsledger),
         Readings(AuditService(opsledger.recorder), address),
     )
     limiter = _open_limiter(settings)
+    closing.callback(limiter.stop)
     refusals = Refusals(AuditService(opsledger.recorder))
     app.extensions[DOOR] = Door(
         authenticator,
@@ -80,11 +89,24 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         refused=refusals.note,
         judge=lambda principal, writes: limiter.judge(principal, writes=writes),
     )
-    app.extensions[NEWS] = News(broker_of(settings))
+    news = app.extensions[NEWS] = News(broker_of(settings))
+    closing.callback(news.stop)
     register_api(app, service)
     register_ui(app, settings)
     register_commands(app)
     return app
+
+
+def close_app(app: flask.Flask, *, grace_s: float | None = None) -> None:
+    """End the threads of an app and close its connections; what waits, waits on disk.
+
+    Args:
+        grace_s: for what can still be shipped, in seconds; by the settings if not given.
+    """
+    opsledger: Opsledger = app.extensions[CAPTURE]
+    opsledger.close(grace_s=grace_s)
+    closing: ExitStack = app.extensions[CLOSING]
+    closing.close()
 
 
 def _connect(app: flask.Flask, settings: Settings) -> Database:
@@ -131,11 +153,14 @@ def _connect_replica(settings: Settings) -> Database | None:
     )
 
 
-def _administration(settings: Settings, opsledger: Opsledger) -> Administration:
-    """For the admin endpoints; its pool connects at the first call of one."""
-    database = Database.connect(
+def _connect_maintenance(settings: Settings) -> Database:
+    """The pool of the admin endpoints; it connects at the first call of one."""
+    return Database.connect(
         settings.url_of("maintenance"), statement_timeout_s=settings.query_timeout_s
     )
+
+
+def _administration(settings: Settings, database: Database, opsledger: Opsledger) -> Administration:
     audits = AuditService(opsledger.recorder)
 
     def put_on_record(

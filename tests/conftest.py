@@ -1,38 +1,65 @@
 """Fixtures: one Postgres, one broker and one real worker for the whole run; an app per test."""
 
+import gc
 import logging
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
-from app.capture.recorder import EXTENSION
 from app.config import Settings, load_settings
 from app.dev import process
-from app.factory import create_app
+from app.factory import close_app, create_app
 from app.store.places import open_archive
 from app.store.session import Database
 from tests.support.archive import Archive
 from tests.support.buckets import PLAIN, Seaweed, find_weed
+from tests.support.product import environment_of, migrated_environment
 from tests.support.servers import PostgresServer, start_broker, start_postgres
 from tests.support.world import World, opened
 
+pytest_plugins = ["tests.support.parallel"]
+
 ROOT = Path(__file__).parents[1]
 DATABASE = "opsledger_test"
+ENDS_S = 2.0  # a listener looks every second whether it is still wanted
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what is there to the end, tests and all that they import: it
+    would look at a million objects again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:
-    """Let nothing be printed after the summary: threads of apps that no test closed still speak,
+    """Have everything collected in the end, or libraries complain of what they call leaks; and let
+    nothing be printed after the summary: threads of apps that no test closed still speak,
     and pytest's streams are closed.
     """
+    gc.unfreeze()
     logging.raiseExceptions = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """Whoever made an app closed it: in the end none of its threads is left."""
+    yield
+    ours = [one for one in threading.enumerate() if one.name.startswith("opsledger-")]
+    for thread in ours:
+        thread.join(ENDS_S)
+    assert [one.name for one in ours if one.is_alive()] == []
 
 
 @pytest.fixture(scope="session")
@@ -70,19 +97,86 @@ def make_database(postgres: PostgresServer) -> Iterator[Callable[[str], dict[str
 
 
 @pytest.fixture(scope="session")
-def environment(
+def copy_database(
+    postgres: PostgresServer, make_database: Callable[[str], dict[str, str]]
+) -> Iterator[Callable[[str, str], dict[str, str]]]:
+    """Makes a database of a name as a copy of one that nobody uses; returns its URLs by setting."""
+    made: list[str] = []
+
+    def copy(template: str, name: str) -> dict[str, str]:
+        postgres.drop_database(name)
+        postgres.copy_database(template, name)
+        made.append(name)
+        return postgres.urls(name)
+
+    yield copy
+    for name in made:
+        postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def make_migrated(
     make_database: Callable[[str], dict[str, str]],
+    copy_database: Callable[[str, str], dict[str, str]],
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], dict[str, str]]:
+    """Makes a migrated database by name, in which nothing happened yet; returns its URLs."""
+    template = f"{DATABASE}_migrated"
+    folder = {"OPSLEDGER_DATA_DIR": str(tmp_path_factory.mktemp("migrated"))}
+    migrate(load_settings({**make_database(template), "REDIS_URL": redis_url, **folder}))
+    return partial(copy_database, template)
+
+
+@pytest.fixture(scope="session")
+def environment(
+    make_migrated: Callable[[str], dict[str, str]],
     redis_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[str, str]:
     """The environment of the shared, migrated database."""
-    environment = {
-        **make_database(DATABASE),
+    return {
+        **make_migrated(DATABASE),
         "REDIS_URL": redis_url,
         "OPSLEDGER_DATA_DIR": str(tmp_path_factory.mktemp("data")),
     }
-    migrate(load_settings(environment))
-    return environment
+
+
+@pytest.fixture(scope="module")
+def own_environment(
+    request: pytest.FixtureRequest, make_migrated: Callable[[str], dict[str, str]], redis_url: str
+) -> dict[str, str]:
+    """The environment of a database for the tests of one file; it names no folder."""
+    name = request.module.__name__.rpartition(".")[2]
+    return {**make_migrated(f"opsledger_of_{name}"), "REDIS_URL": redis_url}
+
+
+@pytest.fixture(scope="module")
+def own_maintenance(own_environment: dict[str, str]) -> Iterator[Database]:
+    """That database as the maintenance role."""
+    database = Database.connect(own_environment["MAINTENANCE_DATABASE_URL"])
+    yield database
+    database.close()
+
+
+@pytest.fixture(scope="session")
+def make_product_environment(
+    make_database: Callable[[str], dict[str, str]],
+    copy_database: Callable[[str, str], dict[str, str]],
+    redis_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, Mapping[str, str], Path], dict[str, str]]:
+    """Makes what a product runs in, by the name of its database, its broker and its folder: a copy
+    of what the real commands made once, a migrated database with the demo tenant.
+    """
+    template, folder = f"{DATABASE}_product", tmp_path_factory.mktemp("product")
+    migrated_environment(make_database(template), {"REDIS_URL": redis_url}, folder)
+
+    def make(name: str, broker: Mapping[str, str], own: Path) -> dict[str, str]:
+        shutil.copytree(folder, own, dirs_exist_ok=True)
+        return environment_of(copy_database(template, name), broker, own)
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -121,20 +215,15 @@ def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app without a worker: what it captures stays on its disk."""
     app = create_app(settings)
     yield World(app, maintenance)
-    app.extensions[EXTENSION].shipper.stop(grace_s=0)
-    app.extensions["opsledger-service"].database.close()
+    close_app(app, grace_s=0)
 
 
 @pytest.fixture(scope="session")
 def archive_environment(
-    make_database: Callable[[str], dict[str, str]],
-    environment: dict[str, str],
-    tmp_path_factory: pytest.TempPathFactory,
+    make_migrated: Callable[[str], dict[str, str]], environment: dict[str, str]
 ) -> dict[str, str]:
     """The environment of a migrated database whose old weeks are archived."""
-    made = {**environment, **make_database(f"{DATABASE}_archive")}
-    migrate(replace(load_settings(made), data_dir=tmp_path_factory.mktemp("archive")))
-    return made
+    return {**environment, **make_migrated(f"{DATABASE}_archive")}
 
 
 @pytest.fixture
@@ -207,3 +296,4 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     app = create_app(replace(settings, data_dir=settings.data_dir / "migrate"))
     with app.app_context():
         upgrade(directory=str(ROOT / "migrations"), revision=revision)
+    close_app(app, grace_s=0)

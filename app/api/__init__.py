@@ -1,7 +1,13 @@
 """The HTTP API: blueprints, their schemas and the OpenAPI document made of them."""
 
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import flask
-from flask_smorest import Api
+from apispec import APISpec
+from flask_smorest import Api, Blueprint
 
 from ..auth import quota_headers
 from ..capture.hooks import REQUEST_ID_HEADER, request_id
@@ -62,15 +68,51 @@ OPENAPI = {
 
 
 class ProblemApi(Api):  # type: ignore[misc]
-    """flask-smorest's Api with our errors in its document, and without its error handler."""
+    """flask-smorest's Api with our errors in its document, and without its error handler.
+
+    Most processes are never asked for the document, so it is made when one first is: it would be
+    more than half of what it takes to make the app.
+    """
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None  # each route declares its own, by status
+
+    def __init__(self, app: flask.Flask) -> None:
+        self._lock = threading.RLock()
+        self._unsaid: list[Callable[[], None]] = []
+        super().__init__(app)
+
+    @property
+    def spec(self) -> APISpec:
+        """The document, which describes every route that was added."""
+        with self._lock:  # taken again by what is said here
+            unsaid, self._unsaid = self._unsaid, []
+            for say in unsaid:
+                say()
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: APISpec) -> None:
+        self._spec = spec
+
+    def register_blueprint(self, blueprint: Blueprint, **options: Any) -> None:
+        """Add the routes of a blueprint."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blueprint.name] = self
+        self._app.register_blueprint(blueprint, **options)
+        self._unsaid.append(partial(self._describe, blueprint))
+
+    def _describe(self, blueprint: Blueprint) -> None:
+        name, spec = blueprint.name, self._spec
+        blueprint.register_views_in_doc(self, self._app, spec, name=name, parameters=None)
+        spec.tag({"name": name, "description": blueprint.description})
 
     def _register_error_handlers(self) -> None:
         """Ours are registered for the whole app."""
 
     def _register_responses(self) -> None:
+        self._unsaid.append(self._describe_errors)
+
+    def _describe_errors(self) -> None:
         """Errors are of a media type of their own."""
         self.DEFAULT_RESPONSE_CONTENT_TYPE = PROBLEM_TYPE
         super()._register_responses()

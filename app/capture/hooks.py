@@ -68,8 +68,10 @@ def install_hooks(
 
     @app.teardown_request
     def keep_the_rest(_: BaseException | None) -> None:
-        _keep(recorder, trusted_proxies, None)
-        flask.request.environ.pop(PENDING, None)  # from here on records are kept at once
+        environ = flask.request.environ
+        if environ.get(PENDING):
+            _keep(recorder, trusted_proxies, None)
+        environ.pop(PENDING, None)  # from here on records are kept at once
 
 
 def request_id() -> str:

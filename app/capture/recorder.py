@@ -298,8 +298,9 @@ def current_recorder() -> Recorder:
     Raises:
         RuntimeError: Opsledger was not set up.
     """
-    if flask.has_app_context() and EXTENSION in flask.current_app.extensions:
-        recorder: Recorder = flask.current_app.extensions[EXTENSION].recorder
+    opsledger = flask.current_app.extensions.get(EXTENSION) if flask.has_app_context() else None
+    if opsledger is not None:
+        recorder: Recorder = opsledger.recorder
         return recorder
     if _process_recorder is None:
         raise RuntimeError("Opsledger is not set up here: call Opsledger().init_app(app) first")

@@ -56,6 +56,11 @@ class News:
         self._count: dict[UUID, int] = {}
         self._all = 0
         self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def stop(self) -> None:
+        """End the listener; who waits then waits for the time given."""
+        self._stopped = True
 
     def mark(self, tenant_id: UUID) -> int:
         """What is known now: taken before one reads, so that no news fall between."""
@@ -72,12 +77,12 @@ class News:
             )
 
     def _start(self) -> None:
-        if self._thread is None:
+        if self._thread is None and not self._stopped:
             self._thread = threading.Thread(target=self._listen, name="opsledger-news", daemon=True)
             self._thread.start()
 
     def _listen(self) -> None:
-        while True:
+        while not self._stopped:
             try:
                 self._hear()
             except (redis.RedisError, OSError) as error:
@@ -92,7 +97,7 @@ class News:
         with store.pubsub(ignore_subscribe_messages=True) as channel:  # type: ignore[no-untyped-call]
             channel.subscribe(CHANNEL)
             self._tell_all()  # of what was missed before
-            while True:
+            while not self._stopped:
                 message = channel.get_message(timeout=POLL_S)
                 if message is not None:
                     self._tell(UUID(one) for one in message["data"].decode().split(","))

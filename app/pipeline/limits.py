@@ -52,6 +52,7 @@ class Limiter:
         self._exchange = exchange
         self._clock = clock
         self._backoff = Backoff()
+        self._stopped = False
         self._begin()
 
     def _begin(self) -> None:
@@ -89,6 +90,11 @@ class Limiter:
         self._share_soon()
         return verdicts
 
+    def stop(self) -> None:
+        """End the thread; what is judged from then on is counted in this process alone."""
+        self._stopped = True
+        self._wake.set()
+
     def _tally(self, subject: Subject) -> Tally:
         found: Tally | None = self._tallies.get(subject)
         if found is None:
@@ -96,7 +102,7 @@ class Limiter:
         return found
 
     def _share_soon(self) -> None:
-        if self._exchange is None:
+        if self._exchange is None or self._stopped:
             return
         self._wake.set()
         if self._thread is None:
@@ -112,6 +118,8 @@ class Limiter:
         while True:
             self._wake.wait()
             self._wake.clear()
+            if self._stopped:
+                return
             if self._backoff.waiting:
                 self._wake.set()
             else:

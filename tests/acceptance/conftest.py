@@ -1,4 +1,4 @@
-"""Fixtures of the acceptance tests: servers that a test may stop, and the product on them."""
+"""Fixtures of the acceptance tests: servers that a test may stop, and what a product runs in."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from app.dev import EmbeddedBroker
-from tests.support.product import Product, migrated_environment
 
 
 @pytest.fixture
@@ -18,15 +17,10 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def product_environment(
-    make_database: Callable[[str], dict[str, str]], broker: EmbeddedBroker, tmp_path: Path
+    make_product_environment: Callable[..., dict[str, str]],
+    broker: EmbeddedBroker,
+    tmp_path: Path,
 ) -> dict[str, str]:
     """A database of this test, migrated by the real commands, with the demo tenant."""
-    database_urls = make_database(f"opsledger_{tmp_path.name}"[:63].lower())
-    return migrated_environment(database_urls, {"REDIS_URL": broker.url}, tmp_path)
-
-
-@pytest.fixture
-def product(product_environment: dict[str, str], tmp_path: Path) -> Iterator[Product]:
-    """Web and worker on those servers."""
-    with Product(product_environment, tmp_path, ("web", "worker")) as product:
-        yield product
+    name = f"opsledger_{tmp_path.name}"[:63].lower()
+    return make_product_environment(name, {"REDIS_URL": broker.url}, tmp_path)

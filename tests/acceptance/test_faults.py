@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -22,38 +23,72 @@ REFUSES_S = 4.0  # a worker asks for tasks every second
 SLOW_S = 0.2
 
 
+@pytest.fixture(scope="module")
+def its_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """The broker of the product that most tests here share."""
+    with EmbeddedBroker(tmp_path_factory.mktemp("broker")) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="module")
+def running(
+    make_product_environment: Callable[..., dict[str, str]],
+    its_broker: EmbeddedBroker,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Product]:
+    """Web and worker."""
+    folder = tmp_path_factory.mktemp("product")
+    env = make_product_environment("opsledger_faults", {"REDIS_URL": its_broker.url}, folder)
+    with Product(env, folder, ("web", "worker")) as product:
+        yield product
+
+
+@pytest.fixture
+def product(running: Product, its_broker: EmbeddedBroker) -> Product:
+    """The same, with everything running."""
+    its_broker.start()
+    for program in running.programs.values():
+        if program.poll() is not None:
+            program.start()
+    assert running.wait_for(running.answers)
+    return running
+
+
 def test_calls_are_answered_and_recorded_while_the_broker_is_stopped(
-    product: Product, broker: EmbeddedBroker
+    product: Product, its_broker: EmbeddedBroker
 ) -> None:
     """Valkey stopped, 100 calls, Valkey back: all 100 records, once each."""
+    before = len(product.recorded())
     product.call_crm()
-    broker.stop()
+    its_broker.stop()
     for _ in range(CALLS):
         product.call_crm()
     assert product.get("/health/ready").json()["status"] == "degraded"
-    broker.start()
-    assert product.all_arrive(CALLS + 1)
+    its_broker.start()
+    assert product.all_arrive(before + CALLS + 1)
 
 
 def test_calls_are_answered_and_recorded_while_the_broker_hangs(
-    product: Product, broker: EmbeddedBroker
+    product: Product, its_broker: EmbeddedBroker
 ) -> None:
     """A frozen broker takes connections and never answers."""
+    before = len(product.recorded())
     product.call_crm()
-    os.kill(broker.pid or 0, signal.SIGSTOP)
+    os.kill(its_broker.pid or 0, signal.SIGSTOP)
     try:
         slowest = max(product.call_crm() for _ in range(CALLS))
     finally:
-        os.kill(broker.pid or 0, signal.SIGCONT)
+        os.kill(its_broker.pid or 0, signal.SIGCONT)
     assert slowest < 5_000  # far below what a publish inside the request would wait
-    assert product.all_arrive(CALLS + 1)
+    assert product.all_arrive(before + CALLS + 1)
 
 
 def test_a_broker_that_takes_nothing_ends_no_worker(
-    product: Product, broker: EmbeddedBroker
+    product: Product, its_broker: EmbeddedBroker
 ) -> None:
     """Valkey full, or a master without its replicas: it answers, with an error."""
-    client = connect(broker.url)
+    before = len(product.recorded())
+    client = connect(its_broker.url)
     client.config_set("min-replicas-to-write", 1)
     worker = product.programs["worker"].process
     assert worker is not None
@@ -62,7 +97,7 @@ def test_a_broker_that_takes_nothing_ends_no_worker(
     with pytest.raises(subprocess.TimeoutExpired):
         worker.wait(REFUSES_S)
     client.config_set("min-replicas-to-write", 0)
-    assert product.all_arrive(CALLS)
+    assert product.all_arrive(before + CALLS)
 
 
 def test_a_slow_broker_makes_no_request_wait(
@@ -122,45 +157,49 @@ def seconds_of_a_ping(url: str) -> float:
         return time.monotonic() - started
 
 
-def test_an_emptied_broker_loses_no_record(product: Product, broker: EmbeddedBroker) -> None:
+def test_an_emptied_broker_loses_no_record(product: Product, its_broker: EmbeddedBroker) -> None:
     """FLUSHALL while shipments wait at the broker, since no worker runs."""
+    before = len(product.recorded())
     product.programs["worker"].stop()
     for _ in range(CALLS):
         product.call_crm()
-    client = connect(broker.url)
+    client = connect(its_broker.url)
     assert product.wait_for(lambda: client.llen("opsledger.persist") > 0)
     client.flushall()
     product.programs["worker"].start()
-    assert product.all_arrive(CALLS)
+    assert product.all_arrive(before + CALLS)
 
 
 @pytest.mark.parametrize("name", ["web", "worker"])
 def test_a_killed_program_loses_no_record(product: Product, name: str) -> None:
     """SIGKILL of gunicorn with its workers, or of the Celery worker, right after the calls."""
+    before = len(product.recorded())
     for _ in range(CALLS):
         product.call_crm()
     kill_tree(product, name)
     product.programs[name].start()
     assert product.wait_for(product.answers)
-    assert product.all_arrive(CALLS)
+    assert product.all_arrive(before + CALLS)
 
 
 def test_a_killed_web_worker_leaves_its_records_to_others(product: Product) -> None:
     """Only one of gunicorn's processes dies; its spool file is adopted."""
+    before = len(product.recorded())
     for _ in range(CALLS):
         product.call_crm()
     for child in children_of(product, "web"):
         child.kill()
     assert product.wait_for(product.answers)
-    assert product.all_arrive(CALLS)
+    assert product.all_arrive(before + CALLS)
 
 
-def test_the_spool_is_empty_once_all_arrived(product: Product, tmp_path: Path) -> None:
+def test_the_spool_is_empty_once_all_arrived(product: Product) -> None:
     """Postgres has it, so the disk need not."""
+    before = len(product.recorded())
     for _ in range(CALLS):
         product.call_crm()
-    assert product.all_arrive(CALLS)
-    spool = tmp_path / "data" / "spool"
+    assert product.all_arrive(before + CALLS)
+    spool = Path(product.env["OPSLEDGER_DATA_DIR"]) / "spool"
     assert product.wait_for(lambda: sum(p.stat().st_size for p in spool.iterdir()) == 0)
 
 

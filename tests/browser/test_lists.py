@@ -16,7 +16,7 @@ def test_scrolling_shows_every_record_once_newest_first(
     visitor = visit(lived_in.secret)
     visitor.open("/actions")
     while visitor.page.locator(".more-rows:not(.end)").count():
-        visitor.page.locator(".more-rows").scroll_into_view_if_needed()
+        visitor.reach_for_more()
         visitor.page.wait_for_timeout(50)
     listed = lived_in.get("/api/v1/logs/actions?limit=1000").json
     assert visitor.ids() == [row["id"] for row in listed]
@@ -90,7 +90,7 @@ def test_columns_are_chosen_and_shared_by_url(
     visitor.page.check("[data-column][value=id]")
     visitor.page.wait_for_url("**columns=*")
     visitor.settle()
-    visitor.page.locator(".more-rows").scroll_into_view_if_needed()
+    visitor.reach_for_more()
     visitor.page.wait_for_selector("tr.row >> nth=50")
     last = visitor.page.locator("tr.row").last
     assert re.search(r"[0-9a-f]{8}-", last.inner_text())

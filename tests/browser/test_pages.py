@@ -100,7 +100,7 @@ def test_every_figure_of_the_overview_leads_to_its_records(
     figures.nth(2).click()
     visitor.settle()
     while visitor.page.locator(".more-rows:not(.end)").count():
-        visitor.page.locator(".more-rows").scroll_into_view_if_needed()
+        visitor.reach_for_more()
         visitor.page.wait_for_timeout(50)
     assert len(visitor.ids()) == stats["failed_actions"] == 40
     for link in sorted(set(links)):

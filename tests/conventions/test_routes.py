@@ -1,11 +1,13 @@
 """Every route says who may call it, so that a new one cannot be open by being forgotten."""
 
+from collections.abc import Iterator
+
 import flask
 import pytest
 
 from app.config import Settings
 from app.domain.access import Scope
-from app.factory import create_app
+from app.factory import close_app, create_app
 
 PUBLIC = {
     "/sign-in": "who has a key gets a session here",
@@ -21,9 +23,11 @@ PUBLIC = {
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> flask.Flask:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[flask.Flask]:
     """The service, not connected to anything."""
-    return create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))
+    app = create_app(Settings(data_dir=tmp_path_factory.mktemp("data")))
+    yield app
+    close_app(app, grace_s=0)
 
 
 def test_every_route_needs_a_scope_or_is_public_for_a_reason(app: flask.Flask) -> None:

@@ -16,7 +16,7 @@ from app.broker import Broker
 from app.rabbitmq import SHIPMENT_TYPE
 from app.worker import PERSIST_QUEUE, Dispatcher, queues
 from benchmarks.rabbitmq import RabbitMQ, find_rabbitmq
-from tests.support.product import Product, migrated_environment
+from tests.support.product import Product
 
 CALLS = 50
 SLOWEST_MS = 5_000  # far below what a publish inside the request would wait
@@ -40,13 +40,13 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 @pytest.fixture(scope="module")
 def running(
     broker: RabbitMQ,
-    make_database: Callable[[str], dict[str, str]],
+    make_product_environment: Callable[..., dict[str, str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Product]:
     """Web and worker on it; Valkey, they are told, is where nobody listens."""
     folder = tmp_path_factory.mktemp("product")
     urls = {"OPSLEDGER_BROKER_URL": broker.url, "REDIS_URL": "redis://127.0.0.1:1/0"}
-    env = migrated_environment(make_database("opsledger_rabbitmq"), urls, folder)
+    env = make_product_environment("opsledger_rabbitmq", urls, folder)
     with Product(env, folder, ("web", "worker")) as product:
         product.call_crm()
         assert product.all_arrive(1)

@@ -11,7 +11,7 @@ import pytest
 from app.broker import broker_of
 from app.config import load_settings
 from app.worker import PERSIST_QUEUE
-from tests.support.product import Product, migrated_environment
+from tests.support.product import Product
 from tests.support.sentinel import SentinelGroup
 
 CALLS = 50
@@ -28,12 +28,12 @@ def group(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelGroup]:
 @pytest.fixture(scope="module")
 def product(
     group: SentinelGroup,
-    make_database: Callable[[str], dict[str, str]],
+    make_product_environment: Callable[..., dict[str, str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Product]:
     """Web and worker that know the Sentinels alone."""
     folder = tmp_path_factory.mktemp("product")
-    env = migrated_environment(make_database("opsledger_sentinel"), group.env, folder)
+    env = make_product_environment("opsledger_sentinel", group.env, folder)
     with Product(env, folder, ("web", "worker")) as product:
         yield product
 

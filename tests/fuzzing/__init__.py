@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.capture.recorder import EXTENSION
 from app.config import load_settings
-from app.factory import create_app
+from app.factory import close_app, create_app
 from app.store.session import Database
 from tests.support.product import Product
 from tests.support.world import World
@@ -68,8 +67,7 @@ def rounds(env: Mapping[str, str]) -> list[Round]:
     maintenance = Database.connect(env["MAINTENANCE_DATABASE_URL"])
     world = World(app, maintenance)
     tenant, operator = world.settle().secret, world.operator().secret
-    app.extensions[EXTENSION].shipper.stop(grace_s=0)
-    app.extensions["opsledger-service"].database.close()
+    close_app(app, grace_s=0)
     maintenance.close()
     return [
         Round("a tenant's key", tenant, ("--exclude-path-regex", FOR_OPERATOR)),

@@ -214,7 +214,7 @@ def test_credentials_of_one_are_not_read_for_another() -> None:
         vault.unlock(tenant, "crm", locked[:-4] + b"AAAA")
 
 
-@pytest.mark.parametrize("keys", ["short", f"{KEY},short", "ü"])
+@pytest.mark.parametrize("keys", ["short", f"{KEY},short", "ü"], ids=["short", "second", "accent"])
 def test_a_key_that_is_none_is_refused_and_not_shown(settings: Settings, keys: str) -> None:
     """At the start."""
     with pytest.raises(InvalidSetting) as refusal:

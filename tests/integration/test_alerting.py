@@ -7,11 +7,24 @@ import pytest
 
 from app.domain.alert_life import Alert
 from app.domain.alert_rules import Comparison, Figure, Severity
+from app.store.session import Database
 from tests.support.watching import CHANGES, ERROR_RATE, FAILURES, LATENCY, Watch
 from tests.support.world import World, action, audit
 
 MINUTE = timedelta(minutes=1)
 TICK = timedelta(seconds=15)
+
+
+@pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: rules are evaluated for all tenants there are."""
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
 
 
 @pytest.fixture

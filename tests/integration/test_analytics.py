@@ -2,22 +2,28 @@
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from app.config import load_settings
 from app.domain.identity import format_time
 from app.domain.records import ActionRecord, ActionStatus, AuditRecord
 from app.store.fold import fold
+from app.store.session import Database
 from tests.support.statistics import check_percentiles, percentile
-from tests.support.world import Inhabitant, World, action, audit, next_page, refused_fields
+from tests.support.world import Inhabitant, World, action, audit, next_page, opened, refused_fields
 
 BASE = "/api/v1/logs/analytics"
 NOW = datetime.now(UTC).replace(microsecond=0)
 MIDNIGHT = NOW.replace(hour=0, minute=0, second=0)
 LENGTHS = {"minute": timedelta(minutes=1), "hour": timedelta(hours=1), "day": timedelta(days=1)}
 TYPES = ("crm_create", "crm_get", "email_send")
+
+Kept = tuple[Inhabitant, list[ActionRecord]]
 
 
 def aside(age: timedelta, edge: timedelta) -> timedelta:
@@ -46,15 +52,25 @@ def tenant(world: World) -> Inhabitant:
     return world.settle()
 
 
-@pytest.fixture(params=["nothing folded", "half folded", "all folded"])
-def actions(request: pytest.FixtureRequest, world: World, tenant: Inhabitant) -> list[ActionRecord]:
-    """3,000 actions on record, in 6 batches."""
-    records = some_actions(tenant, random.Random(4), 3000)
-    for first in range(0, len(records), 500):
-        world.put(*records[first : first + 500])
-        if request.param == "all folded" or (request.param == "half folded" and first == 1000):
-            fold_waiting(world, tenant)
-    return records
+@pytest.fixture(scope="module", params=["nothing folded", "half folded", "all folded"])
+def kept(
+    request: pytest.FixtureRequest,
+    environment: dict[str, str],
+    maintenance: Database,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Kept]:
+    """A tenant with 3,000 actions on record, in 6 batches, which may ask as often as it likes."""
+    unlimited = {"reads_per_minute_key": 0, "reads_per_minute_tenant": 0}
+    data_dir = tmp_path_factory.mktemp("analytics")
+    settings = replace(load_settings(environment), data_dir=data_dir, **unlimited)
+    with opened(settings, maintenance) as world:
+        tenant = world.settle()
+        records = some_actions(tenant, random.Random(4), 3000)
+        for first in range(0, len(records), 500):
+            world.put(*records[first : first + 500])
+            if request.param == "all folded" or (request.param == "half folded" and first == 1000):
+                fold_waiting(world, tenant)
+        yield tenant, records
 
 
 def fold_waiting(world: World, tenant: Inhabitant) -> None:
@@ -91,8 +107,9 @@ def ask(tenant: Inhabitant, path: str, since: Any, until: Any, **more: Any) -> A
     return response.json
 
 
-def test_actions_are_counted_by_type(tenant: Inhabitant, actions: list[ActionRecord]) -> None:
+def test_actions_are_counted_by_type(kept: Kept) -> None:
     """The most frequent first."""
+    tenant, actions = kept
     for since, until in WINDOWS:
         counts = Counter(record.action_type for record in cut(actions, since, until))
         expected = [
@@ -102,10 +119,9 @@ def test_actions_are_counted_by_type(tenant: Inhabitant, actions: list[ActionRec
         assert ask(tenant, "actions-by-type", since, until) == expected
 
 
-def test_latency_is_of_successes_by_provider(
-    tenant: Inhabitant, actions: list[ActionRecord]
-) -> None:
+def test_latency_is_of_successes_by_provider(kept: Kept) -> None:
     """Calls, average and percentiles, the most called first."""
+    tenant, actions = kept
     for since, until in WINDOWS:
         times: dict[str, list[int]] = defaultdict(list)
         for record in cut(actions, since, until):
@@ -124,10 +140,9 @@ def test_latency_is_of_successes_by_provider(
 
 
 @pytest.mark.parametrize("limit", [1, 7, 20])
-def test_the_slowest_successes_are_found(
-    tenant: Inhabitant, actions: list[ActionRecord], limit: int
-) -> None:
+def test_the_slowest_successes_are_found(kept: Kept, limit: int) -> None:
     """Of any window; of equally slow ones the youngest first."""
+    tenant, actions = kept
     for since, until in WINDOWS:
         successes = [r for r in cut(actions, since, until) if r.status is ActionStatus.SUCCESS]
         ordered = sorted(successes, key=lambda record: (-record.execution_time_ms, -record.id.int))
@@ -154,10 +169,9 @@ def test_the_slowest_successes_are_found(
         {"provider_name": ["nobody"]},
     ],
 )
-def test_a_series_has_every_bucket(
-    tenant: Inhabitant, actions: list[ActionRecord], bucket: str, wanted: dict[str, list[str]]
-) -> None:
+def test_a_series_has_every_bucket(kept: Kept, bucket: str, wanted: dict[str, list[str]]) -> None:
     """Also empty ones; the first and last have what lies within the window."""
+    tenant, actions = kept
     length = LENGTHS[bucket]
     until = NOW - timedelta(milliseconds=250)
     since = max(until - 25 * length, NOW - timedelta(days=19)) + timedelta(milliseconds=17)
@@ -187,10 +201,9 @@ def test_a_series_has_every_bucket(
         check_percentiles(point["percentiles_ms"], exact)
 
 
-def test_a_series_is_by_hour_of_the_last_day_unless_asked_otherwise(
-    tenant: Inhabitant, actions: list[ActionRecord]
-) -> None:
+def test_a_series_is_by_hour_of_the_last_day_unless_asked_otherwise(kept: Kept) -> None:
     """And of the last hour by minute, and 30 days by day."""
+    tenant, _ = kept
     for bucket, buckets in ((None, 24), ("hour", 24), ("minute", 60), ("day", 30)):
         shown = ask(tenant, "timeseries", None, None, **({"bucket": bucket} if bucket else {}))
         assert len(shown) in {buckets, buckets + 1}
@@ -225,10 +238,9 @@ def test_limits_are_bounded(tenant: Inhabitant, path: str, most: int) -> None:
     assert tenant.get(f"{BASE}/{path}?limit={most}").json == []
 
 
-def test_failures_are_those_of_the_last_day_in_pages(
-    tenant: Inhabitant, actions: list[ActionRecord]
-) -> None:
+def test_failures_are_those_of_the_last_day_in_pages(kept: Kept) -> None:
     """Failures and timeouts, newest first, along the link to the end."""
+    tenant, actions = kept
     failed = (ActionStatus.FAILURE, ActionStatus.TIMEOUT)
     day = cut(actions, datetime.now(UTC) - timedelta(hours=24), None)
     expected = [str(r.id) for r in sorted(day, key=lambda r: -r.id.int) if r.status in failed]
@@ -287,10 +299,9 @@ def test_user_activity_is_counted_by_user_action_and_resource_type(
 
 
 @pytest.mark.parametrize("bucket", LENGTHS)
-def test_an_empty_window_has_empty_answers(
-    tenant: Inhabitant, actions: list[ActionRecord], bucket: str
-) -> None:
+def test_an_empty_window_has_empty_answers(kept: Kept, bucket: str) -> None:
     """Also where it lies on the joint of two units."""
+    tenant, _ = kept
     for at in (MIDNIGHT.replace(day=1), NOW - timedelta(hours=1, milliseconds=3)):
         for path in ("actions-by-type", "latency-by-provider", "user-activity", "slowest"):
             assert ask(tenant, path, at, at) == []

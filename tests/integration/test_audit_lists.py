@@ -1,5 +1,6 @@
 """The audit log endpoints: each filter, the trail of any resource, the fields of the contract."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
@@ -54,6 +55,11 @@ def nothing(_: object) -> bool:
     return False
 
 
+def timed(query: str) -> str:
+    """A query in which {number} stands for the time of the record of that number."""
+    return re.sub(r"\{(\d+)\}", lambda found: at(int(found[1])), query)
+
+
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
@@ -72,10 +78,10 @@ def nothing(_: object) -> bool:
         ("ip_address=192.0.2.1", lambda r: r.ip_address == "192.0.2.1"),
         ("ip_address=2001:db8::1", lambda r: r.ip_address == "2001:db8::1"),
         ("operation_id=op%203", lambda r: r.operation_id == "op 3"),
-        (f"since={at(10)}", lambda r: r.created_at >= START + STEP * 10),
-        (f"until={at(10)}", lambda r: r.created_at < START + STEP * 10),
+        ("since={10}", lambda r: r.created_at >= START + STEP * 10),
+        ("until={10}", lambda r: r.created_at < START + STEP * 10),
         (
-            f"since={at(4)}&until={at(20)}&action=update&user_id=ann@example.com",
+            "since={4}&until={20}&action=update&user_id=ann@example.com",
             lambda r: (
                 START + STEP * 4 <= r.created_at < START + STEP * 20
                 and (r.action, r.user_id) == ("update", "ann@example.com")
@@ -92,7 +98,7 @@ def test_filters_show_exactly_what_matches_newest_first(
     records = shelf(tenant)
     world.put(*records)
     expected = [str(record.id) for record in reversed(records) if wanted(record)]
-    shown = tenant.get(f"{AUDITS}?{query}")
+    shown = tenant.get(f"{AUDITS}?{timed(query)}")
     assert shown.status_code == 200, shown.json
     assert [row["id"] for row in shown.json] == expected
 

@@ -22,7 +22,6 @@ from app.pipeline import checkup
 from app.store.session import Database
 from app.store.task_runs import stamp
 from app.worker import ALERTS_TASK
-from tests.conftest import migrate
 from tests.support.upkeep import beat_at
 from tests.support.world import World, action, opened
 
@@ -36,14 +35,12 @@ PARTS = [
 
 @pytest.fixture
 def ill(
-    make_database: Callable[[str], dict[str, str]], settings: Settings, tmp_path: Path
+    make_migrated: Callable[[str], dict[str, str]], settings: Settings, tmp_path: Path
 ) -> Settings:
     """A database of this test alone, migrated, on which nothing ever ran."""
-    urls = make_database(f"opsledger_doctor_{os.getpid()}")
+    urls = make_migrated(f"opsledger_doctor_{os.getpid()}")
     found = load_settings({**urls, "REDIS_URL": settings.redis_url})
-    found = replace(found, data_dir=tmp_path / "data")
-    migrate(found)
-    return found
+    return replace(found, data_dir=tmp_path / "data")
 
 
 def examined(settings: Settings, maintenance: Database) -> dict[str, tuple[str, str]]:

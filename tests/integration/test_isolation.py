@@ -30,6 +30,18 @@ TAKEOVERS = {
 
 
 @pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: rules are evaluated for all tenants there are."""
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
+
+
+@pytest.fixture(scope="module")
 def houses(
     environment: dict[str, str], maintenance: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Household, Household]]:

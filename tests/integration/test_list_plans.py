@@ -14,7 +14,6 @@ from app.pipeline.folding import fold_waiting
 from app.store.partitions import Partitions, partition_name, week_of
 from app.store.scan import GLANCE_ROWS
 from app.store.session import Database
-from tests.conftest import migrate
 from tests.support.plans import Plan, plans_of
 from tests.support.world import Inhabitant, World, action, audit, next_page, opened
 
@@ -59,17 +58,16 @@ class Archive:
 
 @pytest.fixture(scope="module")
 def archive(
-    make_database: Callable[[str], dict[str, str]],
+    make_migrated: Callable[[str], dict[str, str]],
     redis_url: str,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Archive]:
     """Six weeks of records every five minutes: two users and two addresses take turns and never
     meet, one provider was left after the first week, one value occurs twice.
     """
-    urls = make_database("opsledger_plans")
+    urls = make_migrated("opsledger_plans")
     data_dir = tmp_path_factory.mktemp("plans")
     settings = load_settings({**urls, "REDIS_URL": redis_url, "OPSLEDGER_DATA_DIR": str(data_dir)})
-    migrate(settings)
     maintenance = Database.connect(urls["MAINTENANCE_DATABASE_URL"])
     partitions = Partitions(maintenance)
     for weeks_ago in range(-4, PARTITIONS - 4):
@@ -233,6 +231,7 @@ def test_a_page_by_cursor_costs_what_the_first_page_costs(archive: Archive, path
     assert deep <= first * 1.2
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("path", [*SPARSE, *FREQUENT])
 def test_planning_is_fast_in_a_log_of_200_partitions(archive: Archive, path: str) -> None:
     """Each statement, at its best of five, as the machine has other things to do."""

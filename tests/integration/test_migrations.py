@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from app.config import Settings, load_settings, setting_fields
 from app.domain.access import OPERATOR_TENANT_ID
 from app.domain.records import BUILTIN_ACTION_TYPES, ActionStatus
-from app.factory import create_app
+from app.factory import close_app, create_app
 from app.store import METADATA
 from app.store.models import Domain
 
@@ -98,7 +98,7 @@ class Migrated:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
-        self._app.extensions["opsledger-service"].database.close()
+        close_app(self._app, grace_s=0)
 
 
 @pytest.fixture
@@ -425,8 +425,10 @@ def test_migrations_can_be_printed_as_sql(
     migrated: Migrated, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """For a review, for a linter, and for those who let no tool near their database."""
-    with create_app(migrated.settings).app_context():
+    app = create_app(migrated.settings)
+    with app.app_context():
         flask_migrate.upgrade(directory=str(MIGRATIONS), sql=True)
+    close_app(app, grace_s=0)
     printed = capsys.readouterr().out
     assert "CREATE TABLE action_logs" in printed
     assert script().get_current_head() in printed

@@ -26,6 +26,18 @@ CHANNELS, RULES = "/api/v1/alerts/channels", "/api/v1/alerts/rules"
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: rules are evaluated for all tenants there are."""
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
+
+
 @pytest.fixture
 def world(settings: Settings, maintenance: Database) -> Iterator[World]:
     """An app that may send to this host."""

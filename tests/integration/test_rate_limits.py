@@ -185,6 +185,7 @@ def test_without_the_broker_each_process_keeps_the_limits(
             assert statuses(tenant, 2) == [429] * 2
 
 
+@pytest.mark.alone
 def test_a_hung_broker_slows_no_request(settings: Settings, maintenance: Database) -> None:
     """The same requests, in turn, to an app without limits, whose broker is as hung."""
     with hung() as url:

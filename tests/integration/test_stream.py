@@ -118,3 +118,4 @@ def test_news_wake_who_waits_and_nobody_else(world: World) -> None:
 
     eventually(told)
     assert news.mark(theirs.tenant_id) == theirs_at
+    news.stop()

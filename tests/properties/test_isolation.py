@@ -43,6 +43,20 @@ class Mishap(Exception):
     """What goes wrong in the middle of a transaction."""
 
 
+@pytest.fixture(scope="module")
+def environment(own_environment: dict[str, str]) -> dict[str, str]:
+    """A database of these tests alone: in the shared one, each statement on all tables plans for
+    all the weeks that other tests have made.
+    """
+    return own_environment
+
+
+@pytest.fixture(scope="module")
+def maintenance(own_maintenance: Database) -> Database:
+    """All tenants of that database."""
+    return own_maintenance
+
+
 @pytest.fixture
 def one_connection(environment: dict[str, str]) -> Iterator[Database]:
     """The web role's pool with a single connection, which everyone has after everyone else."""

@@ -45,7 +45,7 @@ class Host:
     def stop(self) -> None:
         """End the process: what it could not ship stays on its disk."""
         if EXTENSION in self.app.extensions:
-            self.opsledger.shipper.stop(grace_s=0)
+            self.opsledger.close(grace_s=0)
 
     def kept(self) -> list[Record]:
         """The records on disk."""

@@ -42,6 +42,8 @@ class Line:
     def close(self) -> None:
         """Free the port."""
         self.cut()
+        with suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)  # or its thread would wait on
         self._door.close()
 
     def _serve(self) -> None:

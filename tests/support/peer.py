@@ -1,8 +1,9 @@
 """A provider on a port of this host: answers as a test tells it, and keeps what it was asked."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -50,13 +51,14 @@ def reply(
 @contextmanager
 def serving(answer: Answer) -> Iterator[Peer]:
     """A peer that lives until the block ends."""
-    peer = Peer(answer)
+    peer, lines = Peer(answer), list[socket.socket]()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def setup(self) -> None:
             peer.connections += 1
+            lines.append(self.request)
             super().setup()
 
         def serve(self) -> None:
@@ -85,3 +87,6 @@ def serving(answer: Answer) -> Iterator[Peer]:
     finally:
         server.shutdown()
         server.server_close()
+        for line in lines:  # clients keep them for their next request
+            with suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)

@@ -24,13 +24,11 @@ ARRIVE_S = 40.0
 CONTACT = {"email": "test@example.com", "first_name": "Test", "last_name": "User"}
 
 
-def migrated_environment(
+def environment_of(
     database_urls: Mapping[str, str], broker: Mapping[str, str], folder: Path
 ) -> dict[str, str]:
-    """The settings of a product on a database that is empty yet: migrated by the real commands,
-    with the demo tenant.
-    """
-    env = {
+    """The settings of a product on these servers."""
+    return {
         **os.environ,
         **database_urls,
         **broker,
@@ -38,6 +36,13 @@ def migrated_environment(
         "OPSLEDGER_DEMO": "1",
         "OPSLEDGER_CONFIRM_TIMEOUT_S": "2",  # so that a test need not wait the usual 15 s
     }
+
+
+def migrated_environment(
+    database_urls: Mapping[str, str], broker: Mapping[str, str], folder: Path
+) -> dict[str, str]:
+    """The same on an empty database: migrated by the real commands, with the demo tenant."""
+    env = environment_of(database_urls, broker, folder)
     for command in (["db", "upgrade"], ["demo"]):
         argv = [sys.executable, "-m", "flask", "--app", "wsgi", *command]
         subprocess.run(argv, cwd=ROOT, env=env, check=True, capture_output=True)

@@ -24,9 +24,19 @@ class PostgresServer(Protocol):
 
     def ensure_database(self, name: str) -> None: ...
 
+    def copy_database(self, template: str, name: str) -> None: ...
+
     def drop_database(self, name: str) -> None: ...
 
     def urls(self, database: str = "opsledger") -> dict[str, str]: ...
+
+
+class OwnPostgres(EmbeddedPostgres):
+    """An embedded server that can copy a database, which is faster than to migrate another."""
+
+    def copy_database(self, template: str, name: str) -> None:
+        with self._cursor() as cursor:
+            cursor.execute(copying(template, name))
 
 
 class GivenPostgres:
@@ -44,6 +54,9 @@ class GivenPostgres:
     def ensure_database(self, name: str) -> None:
         owner = sql.Identifier(ROLES["OWNER_DATABASE_URL"])
         self._run(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(name), owner))
+
+    def copy_database(self, template: str, name: str) -> None:
+        self._run(copying(template, name))
 
     def drop_database(self, name: str) -> None:
         self._run(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -71,12 +84,19 @@ class GivenPostgres:
             connection.close()
 
 
+def copying(template: str, name: str) -> sql.Composable:
+    """The statement that makes a database out of one that nobody uses."""
+    owner = sql.Identifier(ROLES["OWNER_DATABASE_URL"])
+    names = (sql.Identifier(name), sql.Identifier(template))
+    return sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(*names, owner)
+
+
 def start_postgres(data_dir: Path) -> PostgresServer:
     """The server that DATABASE_URL names, or an embedded one, started."""
     given = os.environ.get("DATABASE_URL")
     if given:
         return GivenPostgres(given)
-    server = EmbeddedPostgres(data_dir)
+    server = OwnPostgres(data_dir)
     server.start()
     return server
 

@@ -31,6 +31,8 @@ class TlsDoor:
 
     def close(self) -> None:
         """Take no more connections."""
+        with suppress(OSError):
+            self._door.shutdown(socket.SHUT_RDWR)  # or its thread would wait on
         self._door.close()
 
     def _serve(self) -> None:

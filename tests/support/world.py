@@ -23,7 +23,7 @@ from app.domain.access import OPERATOR_TENANT_ID, ApiKey, Scope
 from app.domain.codec import encode
 from app.domain.records import ActionRecord, ActionStatus, AuditRecord, Record
 from app.extension import Opsledger
-from app.factory import create_app
+from app.factory import close_app, create_app
 from app.pipeline.persist import Outcome, Persister
 from app.store import tenants as store
 from app.store.session import Database
@@ -240,5 +240,4 @@ def opened(settings: Settings, maintenance: Database) -> Iterator[World]:
     try:
         yield World(app, maintenance)
     finally:
-        app.extensions[EXTENSION].shipper.stop(grace_s=0)
-        app.extensions["opsledger-service"].database.close()
+        close_app(app, grace_s=0)

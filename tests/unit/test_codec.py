@@ -78,7 +78,7 @@ def _line(**changes: str) -> bytes:
         _line(request_payload="[" * 100_000),
         _line(metadata="{}\tsurplus"),
     ],
-    ids=lambda line: str(line)[:30].replace("\x00", "NUL"),
+    ids=lambda line: str(line)[:12].replace("\x00", "NUL"),
 )
 def test_a_line_that_is_no_record_is_a_value_error(line: bytes) -> None:
     """The worker makes a dead letter of it; any other exception would stop its neighbours."""

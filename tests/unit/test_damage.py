@@ -11,7 +11,7 @@ from click.testing import Result
 
 from app.config import Settings
 from app.domain.codec import encode
-from app.factory import create_app
+from app.factory import close_app, create_app
 from app.spool import Spool, aside, count_records, verify
 from app.spool.frames import CHECKSUM_SEED, FRAME_BYTES_MAX, FRAME_HEADER, find, pack
 from tests.support.host import NOWHERE
@@ -217,7 +217,7 @@ def run(tmp_path: Path) -> Iterator[Any]:
             return app.test_cli_runner().invoke(args=["spool", *arguments])
 
     yield run
-    app.extensions["opsledger"].shipper.stop(grace_s=0)
+    close_app(app, grace_s=0)
 
 
 def test_the_commands_say_what_is_there_and_what_is_wrong(run: Any, tmp_path: Path) -> None:

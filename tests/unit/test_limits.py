@@ -1,7 +1,10 @@
 """The shared count: what one process counted reaches the others, late if need be."""
 
 import time
+from collections.abc import Callable, Iterator
 from uuid import UUID
+
+import pytest
 
 from app.domain.access import Principal
 from app.domain.quota import Quota
@@ -45,8 +48,21 @@ class Counts:
         return {name: self.kept[name] for name in counts}
 
 
-def limiter(counts: Counts) -> Limiter:
-    return Limiter(QUOTAS, counts.exchange, clock=lambda: 1_700_000_000.0)
+Make = Callable[[Counts], Limiter]
+
+
+@pytest.fixture
+def limiter() -> Iterator[Make]:
+    """Makes limiters at one moment, who tell such a broker; they are stopped at the end."""
+    made: list[Limiter] = []
+
+    def make(counts: Counts) -> Limiter:
+        made.append(Limiter(QUOTAS, counts.exchange, clock=lambda: 1_700_000_000.0))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
 
 
 def let_in(limiter: Limiter, times: int) -> int:
@@ -55,7 +71,7 @@ def let_in(limiter: Limiter, times: int) -> int:
     return sum(all(verdict.allowed for verdict in of_one) for of_one in verdicts)
 
 
-def test_what_was_counted_without_the_broker_is_reported_once_it_is_back() -> None:
+def test_what_was_counted_without_the_broker_is_reported_once_it_is_back(limiter: Make) -> None:
     """Each request once, however often that was tried."""
     counts = Counts()
     counts.there = False
@@ -69,7 +85,7 @@ def test_what_was_counted_without_the_broker_is_reported_once_it_is_back() -> No
     eventually(lambda: list(counts.kept.values()) == [4])
 
 
-def test_what_a_slow_broker_was_told_again_and_again_counts_once() -> None:
+def test_what_a_slow_broker_was_told_again_and_again_counts_once(limiter: Make) -> None:
     """It does what it is told, only later: no client may be refused for tries of ours."""
     counts = Counts()
     counts.slow = True
@@ -82,7 +98,7 @@ def test_what_a_slow_broker_was_told_again_and_again_counts_once() -> None:
     eventually(lambda: list(counts.kept.values()) == [3])
 
 
-def test_what_others_counted_is_known_soon() -> None:
+def test_what_others_counted_is_known_soon(limiter: Make) -> None:
     """And no request is counted twice by two who share."""
     counts = Counts()
     one, other = limiter(counts), limiter(counts)
@@ -95,7 +111,7 @@ def test_what_others_counted_is_known_soon() -> None:
     assert list(counts.kept.values()) == [5]
 
 
-def test_requests_that_are_refused_are_not_counted() -> None:
+def test_requests_that_are_refused_are_not_counted(limiter: Make) -> None:
     """Or a client that keeps trying would never be let in again."""
     counts = Counts()
     one = limiter(counts)
@@ -103,7 +119,7 @@ def test_requests_that_are_refused_are_not_counted() -> None:
     eventually(lambda: list(counts.kept.values()) == [LIMIT])
 
 
-def test_an_idle_process_asks_for_nothing() -> None:
+def test_an_idle_process_asks_for_nothing(limiter: Make) -> None:
     """The broker is not polled."""
     counts = Counts()
     one = limiter(counts)
@@ -115,7 +131,7 @@ def test_an_idle_process_asks_for_nothing() -> None:
     assert counts.asked == before
 
 
-def test_readers_and_writers_are_counted_apart() -> None:
+def test_readers_and_writers_are_counted_apart(limiter: Make) -> None:
     """By the name of their quota."""
     counts = Counts()
     one = limiter(counts)
