@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -33,14 +33,14 @@ from .support import ROOT, Bench, servers
 
 KILLS = 50
 TENANTS = 3
-ROWS = 6_000  # of each tenant and round: a week, as it is archived in about 2 s
+ROWS = 3_000  # of each tenant and round: a week, which is archived in about 1 s
 FIRST_WEEK = week_of(datetime.now(UTC)) - 30 * WEEK
-STARTED_S = 0.9  # what a process takes before it begins
 RUN = """
 from app.config import load_settings
 from app.pipeline.archiving import archive
 from app.store.session import Database
 settings = load_settings()
+print("begun", flush=True)
 archive(Database.connect(settings.url_of("maintenance")), settings)
 """
 
@@ -89,44 +89,56 @@ class _Crashes:
 
     def run(self, kills: int) -> dict[str, float]:
         """Kill so many; a process that is done before it is killed begins the next week."""
-        worker = Database.connect(self._settings.url_of("worker"))
-        with opened(self._settings, self._database) as world:
-            tenants = [world.settle() for _ in range(TENANTS)]
-        expected, done, weeks = 0, 0, 0
+        everybody: list[Inhabitant] = []
+        done, took_s = 0, 0.0
         while done < kills:
-            for tenant in tenants:
-                load(Persister(worker), tenant.tenant_id, ROWS, self._week, days=7)
-                expected += ROWS
-            self._week, weeks = self._week - 2 * WEEK, weeks + 1
-            while done < kills and self._killed():
+            tenants = self._load()
+            everybody += tenants
+            if not took_s:  # the first tells how long there is to kill them
+                started = time.perf_counter()
+                self._runs_until(None)
+                took_s = time.perf_counter() - started
+                continue
+            while done < kills and self._runs_until(random.uniform(0, took_s)):
                 done += 1
-                self._check(tenants, expected)
+                counts = self._ids(tenants)  # right after a kill each record is there, once
+                if (len(counts), sum(counts.values())) != (TENANTS * ROWS, TENANTS * ROWS):
+                    raise RuntimeError(f"{len(counts)} are there, {counts.most_common(1)}")
         finished = Archiver(self._database, self._objects, hot_days=90).run()
-        counts = self._ids(tenants)
-        registered = self._keys()
+        counts, expected = self._ids(everybody), len(everybody) * ROWS
         return {
             "kills": done,
-            "weeks": weeks,
             "rows": expected,
             "lost": expected - len(counts),
             "doubled": sum(counts.values()) - len(counts),
-            "left_half_made": len(set(self._listed(tenants)) ^ registered),
+            "left_half_made": len(set(self._listed(everybody)) ^ self._keys(everybody)),
             "left_in_scratch": len(list(self._objects.scratch.iterdir())),
             "unfinished": float(finished is None or not finished.finished),
         }
 
-    def _killed(self) -> bool:
-        argv = [sys.executable, "-c", RUN]
-        child = subprocess.Popen(argv, cwd=ROOT, env=self._env, stderr=subprocess.DEVNULL)
-        time.sleep(STARTED_S + random.uniform(0, 2.5))
-        child.send_signal(signal.SIGKILL)
-        return child.wait() == -signal.SIGKILL
+    def _load(self) -> list[Inhabitant]:
+        """New tenants with a week of records."""
+        worker = Database.connect(self._settings.url_of("worker"))
+        with opened(self._settings, self._database) as world:
+            tenants = [world.settle() for _ in range(TENANTS)]
+        for tenant in tenants:
+            load(Persister(worker), tenant.tenant_id, ROWS, self._week, days=7)
+        worker.close()
+        self._week -= 2 * WEEK
+        return tenants
 
-    def _check(self, tenants: list[Inhabitant], expected: int) -> None:
-        """Right after a kill each record is there, once."""
-        counts = self._ids(tenants)
-        if (len(counts), sum(counts.values())) != (expected, expected):
-            raise RuntimeError(f"{len(counts)} of {expected} are there, {counts.most_common(1)}")
+    def _runs_until(self, seconds: float | None) -> bool:
+        """Run a process; whether it was killed, so long after it began."""
+        argv = [sys.executable, "-c", RUN]
+        with subprocess.Popen(
+            argv, cwd=ROOT, env=self._env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as child:
+            if child.stdout is None or not child.stdout.readline():
+                raise RuntimeError("the archive did not begin")
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(seconds)
+            child.send_signal(signal.SIGKILL)
+            return child.wait() == -signal.SIGKILL
 
     def _ids(self, tenants: list[Inhabitant]) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -143,9 +155,11 @@ class _Crashes:
                 found.update(_column(path))
         return found
 
-    def _keys(self) -> set[str]:
+    def _keys(self, tenants: list[Inhabitant]) -> set[str]:
+        statement = text("SELECT object_key FROM archives WHERE tenant_id = ANY(:ids)")
+        asked = {"ids": [tenant.tenant_id for tenant in tenants]}
         with self._database.unrestricted_unsafe() as session:
-            return set(session.execute(text("SELECT object_key FROM archives")).scalars())
+            return set(session.execute(statement, asked).scalars())
 
     def _listed(self, tenants: list[Inhabitant]) -> Iterator[str]:
         for tenant in tenants:
