@@ -106,7 +106,7 @@ def test_a_store_that_does_not_answer(bucket_settings: Settings, tmp_path: Path)
     """It takes connections, and says nothing: that is bounded."""
     line = Line(bucket_settings.archive_endpoint_url)
     line.hold()
-    silent = told(bucket_settings, line.url)
+    silent = replace(told(bucket_settings, line.url), archive_timeout_s=0.5)
     with (
         opened_archive(bucket_settings, tmp_path) as archive,
         failing(archive, StorageReason.SLOW, objects=open_archive(silent)),
