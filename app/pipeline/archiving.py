@@ -49,6 +49,7 @@ RUN_S_MAX = 1500.0
 ROUNDS_MAX = 5  # of a partition whose rows change while it is exported
 DROP_TRIES_MAX = 120
 PURGED_MAX = 5000  # batches in one transaction
+PAUSE_S_MAX = 5.0  # after a tenant's day, for as long as it took
 DROP_PAUSE_S = 0.25  # while others have their turn at the log
 
 CHANGED = "its rows changed"
@@ -187,8 +188,11 @@ class Archiver:
                 if time.monotonic() > deadline:
                     return "the time of this run is up"
                 if known.get(day.of) != day:
+                    started = time.monotonic()
                     self._archive_day(partition, day)
                     report.rows += day.rows
+                    # Ingest has the processors for as long: nobody waits for an archive.
+                    time.sleep(min(time.monotonic() - started, PAUSE_S_MAX))
                 self._progress(day.rows)
             reason = self._drop(partition, sum(day.rows for day in days))
             if reason is not CHANGED:
