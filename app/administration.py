@@ -83,6 +83,7 @@ class Administration:
         put_on_record: called after each change.
         environment: stands in every new key.
         may_conceal: whether the platform has the key that redaction policies need.
+        retention_days: the least and the most days for which a tenant may have its logs kept.
     """
 
     def __init__(
@@ -92,11 +93,13 @@ class Administration:
         environment: str,
         *,
         may_conceal: bool,
+        retention_days: tuple[int, int],
     ) -> None:
         self._database = database
         self._put_on_record = put_on_record
         self._environment = environment
         self._may_conceal = may_conceal
+        self._retention_days = retention_days
 
     @contextmanager
     def _managing(self, *, snapshot: bool = False) -> Iterator[Any]:
@@ -112,7 +115,7 @@ class Administration:
 
     def tenants(self, after: UUID | None, limit: int) -> list[Tenant]:
         """A page of all tenants, oldest first."""
-        with self._managing() as session:
+        with managing(self._database) as session:
             return store.list_tenants(session, after=after, limit=limit)
 
     def tenant(self, name: str) -> Tenant:
@@ -121,8 +124,8 @@ class Administration:
         Raises:
             NoSuchTenant: there is none.
         """
-        with self._managing() as session:
-            return _tenant(session, name)
+        with managing(self._database) as session:
+            return the_tenant(session, name)
 
     def create_tenant(self, slug: str, name: str | None = None) -> Tenant:
         """Make a tenant.
@@ -134,10 +137,10 @@ class Administration:
         tenancy.check_slug(slug)
         shown = slug if name is None else name
         tenancy.check_name(shown, tenancy.TENANT_NAME_CHARS_MAX)
-        with self._managing() as session:
+        with managing(self._database) as session:
             if not store.add_tenant(session, tenant_id=uuid7(), name=shown, slug=slug):
                 raise Conflict(f"There is a tenant {slug!r} already")
-            made = _tenant(session, slug)
+            made = the_tenant(session, slug)
         about = {"name": shown, "slug": slug}
         self._put_on_record(made.id, "create", "tenant", str(made.id), after=about)
         return made
@@ -155,8 +158,8 @@ class Administration:
         if shown_name is not None:
             tenancy.check_name(shown_name, tenancy.TENANT_NAME_CHARS_MAX)
         wanted: dict[str, Any] = {"name": shown_name, "is_active": is_active}
-        with self._managing() as session:
-            old = _tenant(session, name, lock=True)
+        with managing(self._database) as session:
+            old = the_tenant(session, name, lock=True)
             values = {
                 field: value
                 for field, value in wanted.items()
@@ -179,8 +182,8 @@ class Administration:
         Raises:
             NoSuchTenant: there is none of this slug or id.
         """
-        with self._managing() as session:
-            return store.get_settings(session, _tenant(session, name).id)
+        with managing(self._database) as session:
+            return store.get_settings(session, the_tenant(session, name).id)
 
     def change_settings(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Set what is given for a tenant, drop what is given as null; returns all that is set then.
@@ -191,10 +194,11 @@ class Administration:
             Conflict: a redaction policy, on a platform without the key that it needs.
         """
         given, dropped = tenancy.read_settings(values)
+        tenancy.check_retention(given, *self._retention_days)
         if tenancy.REDACTION in given and not self._may_conceal:
             raise Conflict(NO_REDACTION_KEY)
-        with self._managing() as session:
-            tenant = _tenant(session, name, lock=True)
+        with managing(self._database) as session:
+            tenant = the_tenant(session, name, lock=True)
             old = store.get_settings(session, tenant.id)
             store.set_settings(session, tenant.id, given, drop=dropped)
             new = store.get_settings(session, tenant.id)
@@ -211,8 +215,8 @@ class Administration:
         Raises:
             NoSuchTenant: there is none of this slug or id.
         """
-        with self._managing() as session:
-            found = _tenant(session, tenant)
+        with managing(self._database) as session:
+            found = the_tenant(session, tenant)
             return store.list_keys(session, found.id, after=after, limit=limit)
 
     def key(self, name: str) -> ApiKey:
@@ -221,7 +225,7 @@ class Administration:
         Raises:
             NoSuchKey: there is none, or more than one of this prefix.
         """
-        with self._managing() as session:
+        with managing(self._database) as session:
             return _key(session, name)
 
     def create_key(
@@ -242,8 +246,8 @@ class Administration:
         """
         tenancy.check_name(name, tenancy.KEY_NAME_CHARS_MAX)
         terms = {"networks": tenancy.read_networks(networks), "holder": tenancy.read_holder(holder)}
-        with self._managing() as session:
-            found = _tenant(session, tenant)
+        with managing(self._database) as session:
+            found = the_tenant(session, tenant)
             read = tenancy.read_scopes(scopes, of_operator=found.id == OPERATOR_TENANT_ID)
             tenancy.check_end(expires_at, datetime.now(UTC), _days_max(session, found.id))
             made = self._add_key(session, found.id, name, read, expires_at, **terms)
@@ -262,7 +266,7 @@ class Administration:
             Conflict: it was revoked.
         """
         values = _read_changes(changes)
-        with self._managing() as session:
+        with managing(self._database) as session:
             old = _living_key(session, name)
             if "scopes" in values:
                 of_operator = old.tenant_id == OPERATOR_TENANT_ID
@@ -289,7 +293,7 @@ class Administration:
         """
         tenancy.check_overlap(overlap)
         now = datetime.now(UTC)
-        with self._managing() as session:
+        with managing(self._database) as session:
             old = _living_key(session, name)
             _check_rotatable(old, now)
             expires_at = _end_of_successor(old, now, _days_max(session, old.tenant_id))
@@ -321,7 +325,7 @@ class Administration:
             Conflict: it was revoked already.
         """
         now = datetime.now(UTC)
-        with self._managing() as session:
+        with managing(self._database) as session:
             old = _living_key(session, name)
             store.revoke_keys(session, [old], now)
         self._put_on_record(old.tenant_id, "revoke", "api_key", str(old.id), before=described(old))
@@ -366,7 +370,28 @@ def described(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _tenant(session: Any, name: str, *, lock: bool = False) -> Tenant:
+@contextmanager
+def managing(database: Database) -> Iterator[Any]:
+    """A transaction over all tenants.
+
+    Raises:
+        NotManagedHere: the role may not manage them.
+    """
+    with database.unrestricted_unsafe() as session:
+        if not store.may_manage(session):
+            raise NotManagedHere
+        yield session
+
+
+def the_tenant(session: Any, name: str, *, lock: bool = False) -> Tenant:
+    """The tenant of a slug or id.
+
+    Args:
+        lock: whether nobody else shall change it before this transaction ends.
+
+    Raises:
+        NoSuchTenant: there is none.
+    """
     found = store.find_tenant(session, name, lock=lock)
     if found is None:
         raise NoSuchTenant(f"There is no tenant {name!r}")

@@ -22,6 +22,7 @@ from .capture.hooks import client_ip
 from .capture.recorder import EXTENSION as CAPTURE
 from .cli import register_commands
 from .config import Settings, load_settings
+from .custody import Custody
 from .domain.quota import Quota
 from .extension import Opsledger
 from .pipeline.commits import News
@@ -77,7 +78,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         cold,
         open_exports(settings),
         providers,
-        _administration(settings, maintenance, opsledger),
+        *_administration(settings, maintenance, opsledger),
         Readings(AuditService(opsledger.recorder), address),
     )
     limiter = _open_limiter(settings)
@@ -160,7 +161,9 @@ def _connect_maintenance(settings: Settings) -> Database:
     )
 
 
-def _administration(settings: Settings, database: Database, opsledger: Opsledger) -> Administration:
+def _administration(
+    settings: Settings, database: Database, opsledger: Opsledger
+) -> tuple[Administration, Custody]:
     audits = AuditService(opsledger.recorder)
 
     def put_on_record(
@@ -176,12 +179,14 @@ def _administration(settings: Settings, database: Database, opsledger: Opsledger
             **changes,
         )
 
-    return Administration(
+    administration = Administration(
         database,
         put_on_record,
         settings.environment,
         may_conceal=bool(settings.redaction_key),
+        retention_days=settings.retention_days,
     )
+    return administration, Custody(database, put_on_record, who=lambda: _user_id() or "unknown")
 
 
 def _trust_proxies(app: flask.Flask, count: int) -> None:

@@ -234,6 +234,26 @@ ARCHIVE_FAILING_SECONDS = _gauge(
     " damaged, failed. Not there while they do not. Alert past some hours.",
     "reason",
 )
+PURGED = _counter(
+    "opsledger_purged_total",
+    "Records purged at the end of their tenant's retention, by where they were: hot, cold.",
+    "place",
+)
+ERASED_RECORDS = _counter(
+    "opsledger_erased_total",
+    "Records of which a person was erased, by where they were.",
+    "place",
+)
+VACUUMED = _counter(
+    "opsledger_vacuumed_total",
+    "Rows besides records that were removed since they were past their time, by what they were.",
+    "thing",
+)
+PURGE_RUNS = _counter(
+    "opsledger_purge_runs_total",
+    "Runs of the purge, by outcome: done, unfinished (the next goes on), failed. Alert on failed.",
+    "outcome",
+)
 COLD_READS = _counter(
     "opsledger_cold_reads_total",
     "Queries of the archive's files, by outcome: done, failed.",

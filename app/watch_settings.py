@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from .adapter_settings import AdapterSettings
+from .retention_settings import RetentionSettings
 from .setting_types import secret, whole
 from .setting_types import setting as _setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WatchSettings(AdapterSettings):
+class WatchSettings(RetentionSettings):
     """What is shown of the service, and who is told."""
 
     metrics_token: str = _setting(

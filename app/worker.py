@@ -25,6 +25,8 @@ DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 ARCHIVE_TASK = "opsledger.archive"
 RELEASE_TASK = "opsledger.release_restored"
 EXPORT_TASK = "opsledger.export"
+PURGE_TASK = "opsledger.purge"
+ERASE_TASK = "opsledger.erase"
 HEARTBEAT_TASK = "opsledger.heartbeat"
 ALERTS_TASK = "opsledger.evaluate_alerts"
 MESSAGES_TASK = "opsledger.deliver_messages"
@@ -40,6 +42,8 @@ PERIODS_S = {
     ARCHIVE_TASK: 3600.0,
     RELEASE_TASK: 3600.0,
     EXPORT_TASK: 2.0,
+    PURGE_TASK: 900.0,
+    ERASE_TASK: 10.0,
 }
 
 EPOCH_KEY = "opsledger:epoch"

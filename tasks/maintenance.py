@@ -5,20 +5,25 @@ from datetime import UTC, datetime
 from celery import shared_task
 
 from app.pipeline.archiving import archive
+from app.pipeline.erasures import run_erasures
 from app.pipeline.exporting import run_exports
 from app.pipeline.folding import fold_waiting
-from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
+from app.pipeline.maintenance import ensure_partitions, watch_dead_letters
 from app.pipeline.periodic import once_a_period
+from app.pipeline.purging import purge
 from app.pipeline.restoring import release_due
+from app.pipeline.vacuuming import vacuum
 from app.worker import (
     ARCHIVE_TASK,
     DEAD_LETTERS_TASK,
+    ERASE_TASK,
     EXPORT_TASK,
     FOLD_TASK,
     HEARTBEAT_TASK,
     PARTITIONS_TASK,
     PERIODS_S,
     PRUNE_TASK,
+    PURGE_TASK,
     RELEASE_TASK,
 )
 
@@ -38,10 +43,11 @@ def ensure_partitions_ahead() -> None:
 
 
 @shared_task(name=PRUNE_TASK)
-def prune_shipments() -> None:
-    """Delete receipts that no spool can still ask for."""
-    database = runtime().maintenance_database
-    once_a_period(database, PRUNE_TASK, PERIODS_S[PRUNE_TASK], lambda: prune_receipts(database))
+def prune() -> None:
+    """Remove what besides records is past its time."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    period_s = PERIODS_S[PRUNE_TASK]
+    once_a_period(database, PRUNE_TASK, period_s, lambda: vacuum(database, settings))
 
 
 @shared_task(name=DEAD_LETTERS_TASK)
@@ -91,3 +97,21 @@ def make_exports() -> None:
     database, settings = runtime().maintenance_database, runtime().settings
     period_s = PERIODS_S[EXPORT_TASK]
     once_a_period(database, EXPORT_TASK, period_s, lambda: run_exports(database, settings))
+
+
+@shared_task(name=PURGE_TASK)
+def purge_records() -> None:
+    """Remove the records whose retention has ended."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    period_s = PERIODS_S[PURGE_TASK]
+    once_a_period(database, PURGE_TASK, period_s, lambda: purge(database, settings))
+
+
+@shared_task(name=ERASE_TASK)
+def erase_persons() -> None:
+    """Preview the erasures that were asked for, carry out those that were confirmed."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    persister, period_s = runtime().persister, PERIODS_S[ERASE_TASK]
+    once_a_period(
+        database, ERASE_TASK, period_s, lambda: run_erasures(database, settings, persister)
+    )

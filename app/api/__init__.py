@@ -14,6 +14,8 @@ from ..capture.hooks import REQUEST_ID_HEADER, request_id
 from . import (
     actions,
     admin,
+    admin_erasures,
+    admin_holds,
     alert_channels,
     alerts,
     analytics,
@@ -128,7 +130,8 @@ def register_api(app: flask.Flask, service: Service) -> None:
     metrics.measure_requests(app)
     api = ProblemApi(app)
     queries = (actions, audits, stream, operations, stats, analytics, forecasts)
-    for module in (*queries, ingest, exports, admin, storage, alerts, alert_channels):
+    custody = (admin_holds, admin_erasures)
+    for module in (*queries, ingest, exports, admin, storage, *custody, alerts, alert_channels):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     for adapter in (crm, helpdesk, calendar, email, knowledge):
         api.register_blueprint(adapter.blueprint, url_prefix=BASE)

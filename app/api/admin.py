@@ -22,6 +22,7 @@ from ..domain.tenancy import (
     KEY_NAME_CHARS_MAX,
     NETWORKS_MAX,
     OVERLAP_MAX,
+    RETENTION_DAYS_MAX,
     SLUG_FORM,
     SLUG_RULE,
     TENANT_NAME_CHARS_MAX,
@@ -130,6 +131,15 @@ class TenantSettingsSchema(ma.Schema):
         "How many days from now a key of the tenant may end at the latest; without it, a key need"
         " not end. Judged when a key is made, changed or rotated.",
     )
+    action_days = described(
+        whole_number(1, RETENTION_DAYS_MAX, allow_none=True, strict=True),
+        "For how many days action logs are kept in all, hot and archived; without it, for ever."
+        " The operator's OPSLEDGER_RETENTION_DAYS_MIN and _MAX bound it.",
+    )
+    audit_days = described(
+        whole_number(1, RETENTION_DAYS_MAX, allow_none=True, strict=True),
+        "The same of audit logs.",
+    )
     redaction = RedactionRules(
         ma.fields.Nested(RedactionRuleSchema),
         allow_none=True,
@@ -228,9 +238,9 @@ class RotateSchema(ma.Schema):
 @blueprint.response(200, TenantSchema(many=True))
 def list_tenants(query: dict[str, Any]) -> Listed[Tenant]:
     """List all tenants, oldest first. The Link header leads on."""
-    after = _place(query, "tenants")
+    after = place_in(query, "tenants")
     found = current_service().administration.tenants(after, query["limit"] + 1)
-    return _page(found, query["limit"], "tenants")
+    return page_of(found, query["limit"], "tenants")
 
 
 @blueprint.route("/admin/tenants", methods=["POST"])
@@ -298,9 +308,9 @@ def list_keys(query: dict[str, Any]) -> Listed[ApiKey]:
     tenant_id = str(query["tenant_id"])
     scope = f"keys {tenant_id}"
     found = current_service().administration.keys(
-        tenant_id, _place(query, scope), query["limit"] + 1
+        tenant_id, place_in(query, scope), query["limit"] + 1
     )
-    return _page(found, query["limit"], scope)
+    return page_of(found, query["limit"], scope)
 
 
 @blueprint.route("/admin/keys", methods=["POST"])
@@ -367,7 +377,12 @@ def _with_secret(made: NewKey) -> dict[str, Any]:
     return {**fields, "secret": made.secret}
 
 
-def _place(query: dict[str, Any], scope: str) -> UUID | None:
+def place_in(query: dict[str, Any], scope: str) -> UUID | None:
+    """The id that a page goes on after, by its cursor.
+
+    Args:
+        scope: the list that the cursor must be of.
+    """
     cursor = query.get("after")
     return None if cursor is None else open_cursor(cursor, None, scope, _read_place)
 
@@ -376,7 +391,8 @@ def _read_place(place: bytes) -> UUID | None:
     return UUID(bytes=place) if len(place) == 16 else None
 
 
-def _page(found: Sequence[Thing], limit: int, scope: str) -> Listed[Thing]:
+def page_of(found: Sequence[Thing], limit: int, scope: str) -> Listed[Thing]:
+    """A page of what was found, one more than the limit if there is more, with the way on."""
     if len(found) <= limit:
         return found, 200, {}
     cursor = seal_cursor(found[limit - 1].id.bytes, None, scope)

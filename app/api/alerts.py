@@ -59,7 +59,11 @@ def managing() -> Iterator[tuple[Any, UUID]]:
 def put_on_record(action: str, resource_type: str, resource_id: UUID, **changes: Any) -> None:
     """Put what the caller did on record."""
     AuditService().log_change(
-        action=action, resource_type=resource_type, resource_id=str(resource_id), **changes
+        action=action,
+        resource_type=resource_type,
+        resource_id=str(resource_id),
+        metadata={"outcome": "success"},  # what failed changed nothing, and is its status
+        **changes,
     )
 
 

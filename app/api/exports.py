@@ -185,6 +185,8 @@ def get_file(query: dict[str, Any], export_id: str) -> flask.Response:
     link = (query["expires"], query["signature"], datetime.now(UTC))
     if export is None or not export.is_signed(*link) or export.state is not ExportState.READY:
         raise NotFound("This link is not valid any more; the export's page gives a new one")
+    named = (export.tenant_id, str(export.id), export.requested_by)
+    current_service().readings.note_download(*named)
     response = flask.Response(
         FileWrapper(_open(export), FILE_CHUNK_BYTES),
         mimetype="application/octet-stream",
@@ -327,4 +329,5 @@ def _audit(
             "include_archived": archived,
         },
         user_id=_who(),
+        metadata={"outcome": "success"},  # of asking; whether it was taken along is noted then
     )

@@ -1,10 +1,12 @@
-"""What people read of payloads, on record: who holds a key says whether a person reads by it.
+"""What people read of payloads, on record, and what files anybody takes along: who holds a key says
+whether a person reads by it.
 
 What a machine reads it was given to process, thousands of times a day; what a person looks at is a
 decision of that person.
 """
 
 from collections.abc import Callable
+from uuid import UUID
 
 from ..auth import current_principal
 from ..capture import AuditService
@@ -41,5 +43,21 @@ class Readings:
                 resource_id=resource_id,
                 prefix=principal.prefix,
                 address=None,
+            ).at(self._address())
+        )
+
+    def note_download(self, tenant_id: UUID, export_id: str, requested_by: str) -> None:
+        """Note that the file of an export is taken along, by whoever has the link; the parts that a
+        download is resumed by are counted.
+        """
+        self._counted.note(
+            Case(
+                tenant_id=tenant_id,
+                action="download",
+                resource_type="export",
+                resource_id=export_id,
+                prefix=None,
+                address=None,
+                about=(("requested_by", requested_by),),
             ).at(self._address())
         )

@@ -12,6 +12,7 @@ from cachetools import TTLCache, cached
 from ..administration import Administration
 from ..auth import current_principal
 from ..config import Settings
+from ..custody import Custody
 from ..errors import Unauthenticated
 from ..pipeline.figures import Figures
 from ..providers import Providers
@@ -38,6 +39,7 @@ class Service:
         exports: Objects,
         providers: Providers,
         administration: Administration,
+        custody: Custody,
         readings: Readings,
     ) -> None:
         self.settings = settings
@@ -48,6 +50,7 @@ class Service:
         self.providers = providers
         self.figures = Figures(settings, database)
         self.administration = administration
+        self.custody = custody
         self.readings = readings
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)

@@ -7,10 +7,13 @@ from .alerts import alerts
 from .archive import archive
 from .dead_letters import dead_letters
 from .demo import demo
+from .erase import erase
+from .holds import legal_hold
 from .inspection import doctor, partitions, spool
 from .providers import providers
 from .redaction import redaction
 from .restore import restore_records
+from .retention import retention
 from .rollups import rollups
 from .storage import storage
 
@@ -23,6 +26,9 @@ def register_commands(app: flask.Flask) -> None:
         tenants,
         keys,
         action_types,
+        legal_hold,
+        retention,
+        erase,
         providers,
         partitions,
         archive,

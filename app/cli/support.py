@@ -16,6 +16,7 @@ from ..administration import Administration, KeyExpired, NoSuchKey, NoSuchTenant
 from ..capture import AuditService
 from ..capture.recorder import EXTENSION
 from ..config import Settings
+from ..custody import Custody, NoSuchHold
 from ..domain.access import Tenant
 from ..domain.identity import format_time
 from ..errors import InvalidInput, OpsledgerError, StoreUnavailable
@@ -64,19 +65,35 @@ HINTS = {
     NoSuchTenant: "; see: flask tenants list",
     NoSuchKey: "; see: flask keys list TENANT",
     KeyExpired: ": flask keys create TENANT --name NAME",
+    NoSuchHold: "; see: flask legal-hold list",
 }
 
 
 @contextmanager
 def administering() -> Iterator[Administration]:
     """What changes tenants and keys; what it refuses ends the command with a sentence."""
-    try:
+    with refusing():
         yield Administration(
             database(),
             audit,
             settings().environment,
             may_conceal=bool(settings().redaction_key),
+            retention_days=settings().retention_days,
         )
+
+
+@contextmanager
+def in_custody() -> Iterator[Custody]:
+    """What places and releases holds; what it refuses ends the command with a sentence."""
+    with refusing():
+        yield Custody(database(), audit, who=whoami)
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What is refused ends the command with a sentence, and with what to do about it."""
+    try:
+        yield
     except InvalidInput as error:
         first = error.errors[0]
         raise click.BadParameter(first.detail, param_hint=first.field.upper()) from error
@@ -102,13 +119,18 @@ def audit(
         resource_id=resource_id,
         before=before,
         after=after,
-        user_id=f"cli:{_user()}",
+        user_id=whoami(),
         metadata={
             "command": context.command_path,
             "host": socket.gethostname(),
             "outcome": "success",  # what failed changed nothing, and ended before
         },
     )
+
+
+def whoami() -> str:
+    """Who runs the command, as it is put on record."""
+    return f"cli:{_user()}"
 
 
 def the_tenant(session: Any, name: str) -> Tenant:

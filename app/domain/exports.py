@@ -11,7 +11,6 @@ from uuid import UUID
 from .records import Kind
 
 LINK_S = 15 * 60  # how long a link works; the export's own page gives a new one
-KEPT_S = 24 * 3600  # how long a file is kept
 OPEN_MAX = 3  # unfinished exports of a tenant
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 

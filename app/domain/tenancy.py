@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import FieldError, InvalidInput
 from .access import Holder, Scope
 from .policy import read_rules
+from .records import Kind
 
 SLUG_FORM = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SLUG_RULE = "must be 1 to 63 of a-z, 0-9 and hyphens"
@@ -19,6 +20,9 @@ UUID_FORM = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TENANT_NAME_CHARS_MAX = 200
 KEY_NAME_CHARS_MAX = 100
 KEY_DAYS_MAX = 3650
+# The settings that say how many days a log is kept in all; without one, for ever.
+DAYS_SETTINGS = {kind: f"{kind.value}_days" for kind in Kind}
+RETENTION_DAYS_MAX = 36_500  # a hundred years; the operator's own bounds lie within
 REDACTION = "redaction"  # the setting that holds a tenant's redaction policy
 NETWORKS_MAX = 50  # each is looked at in every request of the key
 OVERLAP_MAX = timedelta(days=30)
@@ -99,6 +103,28 @@ def _read_days(value: Any) -> int:
     return value
 
 
+def _read_retention(name: str) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise InvalidInput(FieldError(name, "must be a whole number of days, or null for ever"))
+        return value
+
+    return read
+
+
+def check_retention(settings: Mapping[str, Any], low: int, high: int) -> None:
+    """Refuse days of retention that the operator does not allow.
+
+    Args:
+        settings: as read.
+        low, high: the least and the most days.
+    """
+    for name in DAYS_SETTINGS.values():
+        if name in settings and not low <= settings[name] <= high:
+            rule = f"must be from {low} to {high} days, or null for ever"
+            raise InvalidInput(FieldError(name, rule))
+
+
 def _read_redaction(value: Any) -> list[dict[str, str]] | None:
     return [rule.as_json() for rule in read_rules(value, REDACTION)] or None
 
@@ -107,6 +133,7 @@ def _read_redaction(value: Any) -> list[dict[str, str]] | None:
 TENANT_SETTINGS: dict[str, Callable[[Any], Any]] = {
     "key_days_max": _read_days,
     REDACTION: _read_redaction,
+    **{name: _read_retention(name) for name in DAYS_SETTINGS.values()},
 }
 
 

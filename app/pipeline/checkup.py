@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import redis
 
@@ -23,10 +23,11 @@ from ..store.checkup import (
     slow_queries_s,
     unindexed_reads,
 )
+from ..store.erasures import count_stuck
 from ..store.inspection import migration_revision
 from ..store.pipeline_state import PipelineState, read_state
 from ..store.session import Database
-from ..worker import ALERTS_TASK, FOLD_TASK, HEARTBEAT_TASK
+from ..worker import ALERTS_TASK, FOLD_TASK, HEARTBEAT_TASK, PERIODS_S, PURGE_TASK
 from .capacity import StorageReport, measure
 from .periodic import HEARTBEATS_MISSED_MAX
 
@@ -37,6 +38,8 @@ SPOOL_SHARE_MAX = 0.8
 DISK_BYTES_MIN = 1_000_000_000
 FOLD_LAG_S_MAX = 120.0
 EVALUATION_AGE_S_MAX = 60.0
+PURGES_MISSED_MAX = 4
+ERASURE_WAIT_MAX = timedelta(hours=1)
 WEEK_S = 7 * 86_400
 BROKER_TIMEOUT_S = 1.0
 NO_EVICTION = "noeviction"
@@ -117,6 +120,7 @@ def _schema(settings: Settings, head: str | None) -> Iterator[Finding]:
         if head in {None, revision}:
             with database.unrestricted_unsafe() as session:
                 yield from _state(settings, read_state(session))
+                yield _erasures(count_stuck(session, datetime.now(UTC) - ERASURE_WAIT_MAX))
             with database.unrestricted_unsafe(snapshot=True) as session:
                 yield _storage(measure(session, settings))
         with database.unrestricted_unsafe() as session:
@@ -155,6 +159,11 @@ def _state(settings: Settings, state: PipelineState) -> Iterator[Finding]:
         EVALUATION_AGE_S_MAX,
         "see that beat and a worker on opsledger.maintenance run; the worker's log has the error",
     )
+    yield _dated(
+        *("retention", state.task_age_s.get(PURGE_TASK)),
+        PURGES_MISSED_MAX * PERIODS_S[PURGE_TASK],
+        "run flask retention purge, which says what it waits for; the worker's log has the error",
+    )
     lag = state.fold_lag_s
     yield Finding(
         "statistics",
@@ -189,6 +198,13 @@ def _archive(state: ArchiveState | None) -> Finding:
         what, why = next(iter(state.waiting.items()))
         return Finding("archive", f"{len(state.waiting)} wait for the next run ({what}: {why})")
     return Finding("archive", f"ok, last ran at {format_time(state.ran_at)}")
+
+
+def _erasures(stuck: int) -> Finding:
+    if stuck:
+        says = f"{stuck} CONFIRMED over an hour ago and not done"
+        return Finding("erasures", says, "the worker's log says why; then flask erase goes on")
+    return Finding("erasures", "none is overdue")
 
 
 def _dated(part: str, age_s: float | None, late_s: float, cure: str) -> Finding:

@@ -1,19 +1,23 @@
 """Exporting: what was asked for is written to a file, one export after the other."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from ..config import Settings
 from ..domain.access import FREE_FORM, WITHHELD
-from ..domain.exports import KEPT_S, Export, ExportState
+from ..domain.codec import dump_json
+from ..domain.erasure import Subject, erase_json
+from ..domain.exports import Export, ExportState
 from ..domain.filters import Filters
 from ..domain.identity import EPOCH
 from ..errors import OpsledgerError, StorageFault
 from ..store.cold import ColdStore
 from ..store.everything import FILTERS, read_everything
-from ..store.exports import next_open, note_export, outdated
+from ..store.exports import every_export, next_open, note_export, outdated
 from ..store.objects import Objects, file_digest
 from ..store.places import open_archive, open_exports
 from ..store.session import Database
@@ -32,7 +36,7 @@ def run_exports(database: Database, settings: Settings) -> int:
         database: of the maintenance role.
     """
     objects = open_exports(settings)
-    _expire(database, objects)
+    _expire(database, objects, settings)
     made = 0
     while True:
         with database.unrestricted_unsafe() as session:
@@ -103,9 +107,9 @@ def filters_of(export: Export) -> Filters:
     return FILTERS[export.kind](**values)
 
 
-def _expire(database: Database, objects: Objects) -> None:
+def _expire(database: Database, objects: Objects, settings: Settings) -> None:
     with database.unrestricted_unsafe() as session:
-        old = outdated(session, _now() - timedelta(seconds=KEPT_S))
+        old = outdated(session, _now() - timedelta(hours=settings.export_file_hours))
     for export in old:
         try:
             objects.delete(export.key)
@@ -113,6 +117,24 @@ def _expire(database: Database, objects: Objects) -> None:
             log.warning("an old export is not removed", export=str(export.id), error=repr(error))
             return
         _note(database, export, ExportState.EXPIRED)
+
+
+def withdraw(database: Database, settings: Settings, tenant_id: UUID, subject: Subject) -> int:
+    """Remove the files of a tenant's exports, which may name a person, and the person from what was
+    asked for; returns how many files.
+    """
+    with database.unrestricted_unsafe() as session:
+        exports = every_export(session, tenant_id)
+    objects, removed = open_exports(settings), 0
+    for export in exports:
+        filters = erase_json(dump_json(export.filters).decode(), subject)
+        if filters is not None:
+            _note(database, export, export.state, filters=json.loads(filters))
+        if export.state is ExportState.READY:
+            objects.delete(export.key)
+            _note(database, export, ExportState.EXPIRED)
+            removed += 1
+    return removed
 
 
 def _note(database: Database, export: Export, state: ExportState, **values: Any) -> None:

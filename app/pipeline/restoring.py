@@ -141,8 +141,6 @@ def release(
 ) -> int:
     """Let restored days go, of one tenant and time if these are given; returns how many records.
 
-    Whoever purges or rewrites archived records of a day releases it first.
-
     Args:
         due: only those whose time is over by then.
 
@@ -153,12 +151,26 @@ def release(
     with sole_runner(database) as alone:
         if not alone:
             raise Conflict(BUSY)
-        with database.unrestricted_unsafe() as session:
-            days = list_restored(session, tenant_id=tenant_id, since=since, until=until)
-        gone = sum(
-            _release_day(database, objects, day) for day in days if due is None or day.until <= due
-        )
-        _drop_released(database)
+        return let_go(database, objects, tenant_id, since, until, due)
+
+
+def let_go(
+    database: Database,
+    objects: Objects,
+    tenant_id: UUID | None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    due: datetime | None = None,
+) -> int:
+    """As `release`, for the archive's sole runner: who purges or rewrites archived records of a day
+    lets its copies go first.
+    """
+    with database.unrestricted_unsafe() as session:
+        days = list_restored(session, tenant_id=tenant_id, since=since, until=until)
+    gone = sum(
+        _release_day(database, objects, day) for day in days if due is None or day.until <= due
+    )
+    _drop_released(database)
     return gone
 
 

@@ -7,6 +7,7 @@ Functions here never commit; who opens a transaction ends it.
 from . import adapter_models as adapter_models
 from . import alert_models as alert_models
 from . import archive_models as archive_models
+from . import retention_models as retention_models
 from .models import Base
 
 __all__ = ["METADATA"]

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import psycopg2.errors
 from psycopg2.extras import execute_values
-from sqlalchemy import insert, select, text
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from ..domain.codec import Head, dump_json
@@ -254,12 +254,3 @@ def confirmed_shipments(session: Session, shipment_ids: list[UUID]) -> set[UUID]
     """Those of the shipments whose records Postgres holds."""
     found = session.execute(select(ShipmentRow.id).where(ShipmentRow.id.in_(shipment_ids)))
     return set(found.scalars())
-
-
-def prune_shipments(session: Session, *, older_than_hours: int) -> int:
-    """Delete receipts that no spool can still ask for; returns how many."""
-    result = session.execute(
-        text("DELETE FROM shipments WHERE committed_at < now() - make_interval(hours => :hours)"),
-        {"hours": older_than_hours},
-    )
-    return int(result.rowcount)  # type: ignore[attr-defined]

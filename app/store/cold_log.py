@@ -152,15 +152,19 @@ class ColdLog:
             _between(low, high),
         )
 
-    def heads(self, low: int, high: int) -> Iterator[tuple[Any, ...]]:
-        """Time, id and the cells that a worker looks at, of the records of a stretch (ms)."""
+    def heads(self, low: int, high: int, at_once_ms: int = HEADS_MS) -> Iterator[tuple[Any, ...]]:
+        """Time, id and the cells that a worker looks at, of the records of a stretch (ms).
+
+        Args:
+            at_once_ms: how long a part of it is read at a time.
+        """
         names = ", ".join(COLUMNS[self.kind][HEAD_CELLS])
         statement = (
             f"SELECT epoch_us(created_at), id, {names} FROM segments {_BETWEEN}"  # noqa: S608
             " ORDER BY created_at, id"
         )
-        for start in range(low, high, HEADS_MS):
-            end = min(start + HEADS_MS, high)
+        for start in range(low, high, at_once_ms):
+            end = min(start + at_once_ms, high)
             part = self.within(start, end).segments
             for at, id_, *cells in self._read(statement, _between(start, end), part):
                 yield _moment(at), UUID(id_), *cells

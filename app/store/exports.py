@@ -44,6 +44,12 @@ def list_exports(session: Session, tenant_id: UUID, limit: int) -> list[Export]:
     return [_export(row) for row in session.execute(newest).scalars()]
 
 
+def every_export(session: Session, tenant_id: UUID) -> list[Export]:
+    """All exports of a tenant that are on record."""
+    statement = select(ExportRow).where(ExportRow.tenant_id == tenant_id)
+    return [_export(row) for row in session.execute(statement).scalars()]
+
+
 def next_open(session: Session) -> Export | None:
     """The export that waits longest, or that a worker which died had begun."""
     oldest = select(ExportRow).where(ExportRow.state.in_(OPEN)).order_by(ExportRow.requested_at)

@@ -75,7 +75,7 @@ _ADD_UNITS = {
             numbers = EXCLUDED.numbers, cells = EXCLUDED.cells
     """,
 }
-_ADD_USERS = """
+ADD_USERS = """
     INSERT INTO user_rollups (tenant_id, grain, start, user_id, action, resource_type, audits)
     VALUES %s ON CONFLICT (tenant_id, grain, start, user_id, action, resource_type)
     DO UPDATE SET audits = user_rollups.audits + EXCLUDED.audits
@@ -199,7 +199,7 @@ class _Folding:
                     if before is not None:
                         detailed.add(start)
                         missing.append(before)
-        self._write_units(kind, grain, whole, detailed)
+        write_units(self._session, self._tenant_id, kind, grain, whole, detailed)
         inside = [span for span in spans if span.start in detailed]
         return joined([minutes.where(partial(within_any, spans=inside)), *missing])
 
@@ -214,18 +214,6 @@ class _Folding:
             builder.add(kind, summarize(kind, heads))
         return builder.build()
 
-    def _write_units(self, kind: Kind, grain: Grain, tally: Tally, detailed: set[int]) -> None:
-        tenant_id = str(self._tenant_id)
-        rows = [
-            (
-                *(tenant_id, grain.value, from_ms(unit.start), unit.start in detailed),
-                *(unit.numbers, unit.cells),
-                *((unit.histograms, unit.slowest) if kind is Kind.ACTION else ()),
-            )
-            for unit in pack(tally)
-        ]
-        self._insert(_ADD_UNITS[kind], rows)
-
     def _add_users(self) -> None:
         for grain in USER_GRAINS:
             counts: Counter[tuple[Any, ...]] = Counter()
@@ -235,8 +223,29 @@ class _Folding:
                 (str(self._tenant_id), grain.value, from_ms(start), *names, audits)
                 for (start, *names), audits in counts.items()
             ]
-            self._insert(_ADD_USERS, rows)
+            _insert(self._session, ADD_USERS, rows)
 
-    def _insert(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        cursor = self._session.connection().connection.cursor()
-        execute_values(cursor, statement, rows, page_size=PAGE_ROWS)
+
+def write_units(
+    session: Session, tenant_id: UUID, kind: Kind, grain: Grain, tally: Tally, detailed: set[int]
+) -> None:
+    """Put units of one grain in the place of those that are there; whoever writes a unit writes
+    the coarser ones around it in the same transaction.
+
+    Args:
+        detailed: the starts of those that have finer units.
+    """
+    rows = [
+        (
+            *(str(tenant_id), grain.value, from_ms(unit.start), unit.start in detailed),
+            *(unit.numbers, unit.cells),
+            *((unit.histograms, unit.slowest) if kind is Kind.ACTION else ()),
+        )
+        for unit in pack(tally)
+    ]
+    _insert(session, _ADD_UNITS[kind], rows)
+
+
+def _insert(session: Session, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    cursor = session.connection().connection.cursor()
+    execute_values(cursor, statement, rows, page_size=PAGE_ROWS)

@@ -138,7 +138,7 @@ class _Search:
         self._start = start
         self._end = end
         # How many units are looked into at once, where counts say little of how many match.
-        self._reach = 1
+        self._reach = 4
 
     def run(self) -> Iterator[Window]:
         """The windows, newest first."""
@@ -163,7 +163,7 @@ class _Search:
             chunk.append(unit)
             matching += unit.matching
             if len(chunk) >= self._reach if self._low_bucket else matching >= self._enough:
-                self._reach *= 2
+                self._reach *= 4
                 yield chunk
                 chunk, matching = [], 0
         if chunk:

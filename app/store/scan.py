@@ -239,7 +239,7 @@ class Scan:
             matching += window.matching
             if matching >= enough or len(some) == WINDOWS_AT_ONCE:
                 yield [self._windowed(some)]
-                some, matching, enough = [], 0, enough * 2  # they held less than they might have
+                some, matching, enough = [], 0, enough * 4  # they held less than they might have
         if some:
             yield [self._windowed(some)]
 

@@ -8,7 +8,7 @@ the other way round, so that a digest of it compares the two. Memory is bounded 
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,6 +35,8 @@ READ_ROWS = 4096  # at a time, each of up to 256 KiB; most have less than 1
 # Arrow's threads each keep memory of their own, and it is ours that is bounded.
 pa.set_cpu_count(1)
 pa.set_io_thread_count(1)
+
+Row = dict[str, Any]  # texts, and whole numbers: times are microseconds since 1970
 
 _TIME = pa.timestamp("us", tz="UTC")
 _COLUMNS: dict[Kind, tuple[str, ...]] = {
@@ -227,19 +229,53 @@ def _parse(kind: Kind, text: bytes) -> pa.Table:
     return table.cast(pa.schema([_field(name) for name in names]))
 
 
+def copy_rows(
+    path: Path, kind: Kind, writer: SegmentWriter, change: Callable[[Row], Row | None]
+) -> None:
+    """Write the records of a segment file to another, in order.
+
+    Args:
+        change: what becomes of a record, by the names of its columns; None leaves it out.
+    """
+    schema = pa.schema([pa.field(name, _text_type(name)) for name in _COLUMNS[kind]])
+    for table in _read_tables(path, kind):
+        rows = [row for row in map(change, table.to_pylist()) if row is not None]
+        if rows:
+            writer.write(_text_of(pa.Table.from_pylist(rows, schema=schema)))
+
+
+def read_rows(path: Path, kind: Kind) -> Iterator[Row]:
+    """The records of a segment file, in order."""
+    for table in _read_tables(path, kind):
+        yield from table.to_pylist()
+
+
 def read_text(path: Path, kind: Kind) -> Iterator[tuple[bytes, int]]:
     """The canonical text of a file, part by part, each with how many records it has."""
-    options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
-    text_types = [pa.field(name, _TYPES.get(name, pa.string())) for name in _COLUMNS[kind]]
+    for table in _read_tables(path, kind):
+        yield _text_of(table), table.num_rows
+
+
+def _read_tables(path: Path, kind: Kind) -> Iterator[pa.Table]:
+    """The records of a file, part by part, as they stand in canonical text."""
+    schema = pa.schema([pa.field(name, _text_type(name)) for name in _COLUMNS[kind]])
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         for group in range(file.num_row_groups):
             found = file.read_row_group(group, use_threads=False)
             for batch in found.to_batches(max_chunksize=READ_ROWS):
-                table = pa.Table.from_batches([batch]).cast(pa.schema(text_types))
-                out = io.BytesIO()
-                pa.csv.write_csv(table, out, options)
-                yield out.getvalue(), table.num_rows
+                yield pa.Table.from_batches([batch]).cast(schema)
     pa.default_memory_pool().release_unused()
+
+
+def _text_of(table: pa.Table) -> bytes:
+    out = io.BytesIO()
+    options = pa.csv.WriteOptions(include_header=False, quoting_style="all_valid")
+    pa.csv.write_csv(table, out, options)
+    return out.getvalue()
+
+
+def _text_type(name: str) -> Any:
+    return _TYPES.get(name, pa.string())
 
 
 def _moment(microseconds: int) -> Any:

@@ -20,6 +20,7 @@ from .models import ActionLogRow, AuditLogRow, LogBatchRow, RollupCursorRow
 from .paging import LogRow, within
 
 PAGE_ROWS = 5000
+DAY_MS = 86_400_000
 PAGE_BATCHES = 500  # at a time in memory, some 8 KB each
 
 # One statement finds where folding stands and what waits behind it.
@@ -175,6 +176,27 @@ def read_heads(
     bounded = within(statement, row, from_ms(low), from_ms(high))
     for values in session.execute(bounded.execution_options(yield_per=PAGE_ROWS)):
         yield _head(tenant_id, kind, *values)
+
+
+def counted_heads(
+    session: Session, tenant_id: UUID, kind: Kind, low: int, high: int, cold: ColdStore
+) -> Iterator[Iterator[Head]]:
+    """The records of a stretch of time (ms) that rollups count: archived ones, then hot ones.
+
+    Of a long stretch there are few, or its units would be detailed.
+    """
+    archived = cold_log(session, cold, tenant_id, kind, low, high)
+    yield (_head(tenant_id, kind, *values) for values in archived.heads(low, high, DAY_MS))
+    row, statement = _select_heads(tenant_id, kind)
+    cursor = select(RollupCursorRow.folded_seq).where(RollupCursorRow.tenant_id == tenant_id)
+    waits = select(LogBatchRow.seq).where(
+        LogBatchRow.tenant_id == tenant_id,
+        LogBatchRow.id == row.batch_id,
+        LogBatchRow.seq > cursor.scalar_subquery(),
+    )
+    hot = within(statement, row, from_ms(low), from_ms(high)).where(~waits.exists())
+    found = session.execute(hot.execution_options(yield_per=PAGE_ROWS))
+    yield (_head(tenant_id, kind, *values) for values in found)
 
 
 def _select_heads(tenant_id: UUID, kind: Kind) -> tuple[LogRow, Select[Any]]:

@@ -21,15 +21,15 @@ from app.dev.server import free_port
 from app.pipeline import checkup
 from app.store.session import Database
 from app.store.task_runs import stamp
-from app.worker import ALERTS_TASK
+from app.worker import ALERTS_TASK, PURGE_TASK
 from tests.support.upkeep import beat_at
 from tests.support.world import World, action, opened
 
 PARTS = [
     *("database as web", "database as worker", "database as maintenance", "schema"),
-    *("partitions", "beat", "alert rules", "statistics", "archive", "dead letters", "storage"),
-    *("clocks", "indexes", "queries", "broker (redis)", "broker persistence", "broker eviction"),
-    *("spool", "disk"),
+    *("partitions", "beat", "alert rules", "retention", "statistics", "archive", "dead letters"),
+    *("erasures", "storage", "clocks", "indexes"),
+    *("queries", "broker (redis)", "broker persistence", "broker eviction", "spool", "disk"),
 ]
 
 
@@ -67,6 +67,7 @@ def test_a_service_that_is_well_needs_no_cure(
         beat_at(settings, age_s=1)
         with maintenance.unrestricted_unsafe() as session:
             stamp(session, ALERTS_TASK)
+            stamp(session, PURGE_TASK)
         found = report(world)
     assert [part for part in found if part in PARTS] == PARTS
     others = {"dead letters"}  # other tests leave some
@@ -132,6 +133,23 @@ def test_a_service_on_which_nothing_ever_ran_is_told_what_to_start(
     assert "opsledger.maintenance" in found["alert rules"][1]
     beat_at(ill, age_s=1000)
     assert examined(ill, maintenance)["beat"][0].startswith("LATE, last seen 100")
+
+
+def test_an_erasure_that_is_not_done_is_told_of(ill: Settings, maintenance: Database) -> None:
+    """A person waits for it."""
+    database = Database.connect(ill.url_of("maintenance"))
+    with database.unrestricted_unsafe() as session:
+        session.execute(
+            text(
+                "INSERT INTO erasures (tenant_id, id, subject_kind, subject, state, requested_by,"
+                " confirmed_by, confirmed_at) SELECT id, id, 'email', 'a@b.c', 'confirmed', 'x',"
+                " 'x', now() - interval '61 minutes' FROM tenants"
+            )
+        )
+    database.close()
+    says, cure = examined(ill, maintenance)["erasures"]
+    assert says.startswith("1 CONFIRMED")
+    assert "flask erase goes on" in cure
 
 
 def test_dead_letters_and_summaries_that_wait_are_named(

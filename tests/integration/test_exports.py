@@ -5,6 +5,7 @@ import gzip
 import hashlib
 import io
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from app.domain import exports as rules
 from app.pipeline import exporting
 from app.store import everything
 from tests.support.archive import Archive, unused_week
-from tests.support.world import Inhabitant, action, audit, problem_of, refused_fields
+from tests.support.world import Inhabitant, World, action, audit, problem_of, refused_fields
 
 FORMULA = "=cmd()"
 
@@ -121,14 +122,12 @@ def test_a_download_goes_on_where_it_stopped_and_its_link_is_signed(told: Any) -
     problem_of(client.get(link.replace(str(tenant.tenant_id), str(other.tenant_id))), 404)
 
 
-def test_a_file_is_removed_when_its_time_is_over(
-    told: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_removed_when_its_time_is_over(told: Any) -> None:
     """The export is expired then, and stays on record."""
     archive, tenant, _ = told
     shown, _ = made(archive, tenant)
-    monkeypatch.setattr(exporting, "KEPT_S", -1)
-    exporting.run_exports(archive.maintenance, archive.world.opsledger.settings)
+    settings = replace(archive.world.opsledger.settings, export_file_hours=0)
+    exporting.run_exports(archive.maintenance, settings)
     after = tenant.get(f"/api/v1/exports/{shown['id']}").json
     assert (after["state"], after["url"]) == ("expired", None)
     folder = archive.world.opsledger.settings.archive_dir / "exports" / str(tenant.tenant_id)
@@ -193,3 +192,28 @@ def test_what_cannot_be_exported_is_refused_by_name(archive: Archive) -> None:
         "/api/v1/exports", json={"kind": "action"}, headers={"X-API-Key": "ops_test_reader_key_0"}
     )
     problem_of(refused, 403)
+
+
+def test_what_is_asked_for_and_what_is_taken_along_is_on_record(live: World) -> None:
+    """Who asked, whose link it was, from where; parts of a download are one record and a count."""
+    tenant = live.settle()
+    live.put(action(tenant.tenant_id))
+    asked = tenant.post("/api/v1/exports", json={"kind": "action"}).json
+    exporting.run_exports(live.maintenance, live.opsledger.settings)
+    link = tenant.get(f"/api/v1/exports/{asked['id']}").json["url"].partition("localhost")[2]
+    for first in range(3):
+        part = live.app.test_client().get(link, headers={"Range": f"bytes={first}-{first}"})
+        assert part.status_code == 206
+    problem_of(live.app.test_client().get(link + "0"), 400)
+    live.app.extensions["opsledger-service"].readings._counted.flush()
+    live.arrive()
+    rows = tenant.get(f"/api/v1/logs/audits?resource_type=export&resource_id={asked['id']}").json
+    records = [tenant.get(f"/api/v1/logs/audits/{row['id']}").json for row in rows[::-1]]
+    assert [record["action"] for record in records] == ["create", "download", "download"]
+    for record in records:
+        assert record["metadata"]["outcome"] == "success"
+        assert record["ip_address"] == "127.0.0.1"
+    by = f"key:{tenant.secret[:17]}"
+    assert records[0]["user_id"] == by
+    assert [record["metadata"]["requested_by"] for record in records[1:]] == [by, by]
+    assert [record["metadata"]["count"] for record in records[1:]] == [1, 2]

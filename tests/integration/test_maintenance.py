@@ -11,7 +11,8 @@ from sqlalchemy import create_engine, text
 from app.broker import broker_of
 from app.config import Settings
 from app.domain.records import Kind
-from app.pipeline.maintenance import ensure_partitions, prune_receipts, watch_dead_letters
+from app.pipeline.maintenance import ensure_partitions, watch_dead_letters
+from app.pipeline.vacuuming import vacuum
 from app.store.partitions import partition_name
 from app.store.session import Database
 from app.worker import (
@@ -90,10 +91,10 @@ def test_receipts_older_than_a_week_are_removed(settings: Settings, maintenance:
     old, young = uuid4(), uuid4()
     backdate(settings, old, 7.01)
     backdate(settings, young, 6.99)
-    assert prune_receipts(maintenance) >= 1
+    assert vacuum(maintenance, settings)["receipts"] >= 1
     assert not received(maintenance, old)
     assert received(maintenance, young)
-    prune_receipts(maintenance)
+    vacuum(maintenance, settings)
     assert received(maintenance, young)
 
 

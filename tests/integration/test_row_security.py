@@ -201,9 +201,9 @@ WRITES = (
 
 
 # The maintenance role manages keys, and removes dead letters that were dealt with, and batches
-# whose records are archived.
+# whose records are archived; of a batch it may change the summary, of which it erases users.
 MAINTAINED = {
-    "log_batches": ("DELETE", "LOCK"),
+    "log_batches": ("DELETE", "LOCK", "FOR UPDATE"),
     "api_keys": ("INSERT", "UPDATE", "COPY", "LOCK"),
     "dead_letters": ("DELETE", "LOCK", "FOR UPDATE"),
 }

@@ -25,6 +25,8 @@ class Household:
     key_id: UUID
     export_id: str
     watched: dict[str, str]
+    hold_id: str
+    erasure_id: str
 
     def asker(self, path: str) -> Inhabitant:
         """Whose key opens a path: the tenant's, or the operator's that administers it."""
@@ -50,6 +52,8 @@ class Household:
             "resource_id": f"resource/{self.marker}",
             "tenant_id": str(self.who.tenant_id),
             "key_id": str(self.key_id),
+            "hold_id": self.hold_id,
+            "erasure_id": self.erasure_id,
         }
 
 
@@ -96,7 +100,12 @@ def furnish(world: World) -> Household:
     ids = (actions[0].id, audits[0].id)
     wanted = {"kind": "action", "filters": {"provider_name": [marker]}}
     export_id = who.post("/api/v1/exports", json=wanted).json["id"]
-    return Household(who, operator, marker, *ids, items, key.id, export_id, watched)
+    hold = {"tenant_id": str(who.tenant_id), "user_id": marker, "reason": marker}
+    hold_id = operator.post("/api/v1/admin/legal-holds", json=hold).json["id"]
+    erased = {"tenant_id": str(who.tenant_id), "user_id": f"nobody {marker}"}
+    erasure_id = operator.post("/api/v1/admin/erasures", json=erased).json["id"]
+    kept = (hold_id, erasure_id)
+    return Household(who, operator, marker, *ids, items, key.id, export_id, watched, *kept)
 
 
 def _watched(world: World, who: Inhabitant, marker: str) -> dict[str, str]:

@@ -8,8 +8,8 @@ and drop_released() drops one that is empty.
 
 from alembic import op
 
-revision = "0030_restored"
-down_revision = "0029_archive_state"
+revision = "0034_restored"
+down_revision = "0033_archive_state"
 branch_labels = None
 depends_on = None
 

@@ -6,8 +6,8 @@ worker.
 
 from alembic import op
 
-revision = "0029_archive_state"
-down_revision = "0028_alerts"
+revision = "0033_archive_state"
+down_revision = "0032_vacuum"
 branch_labels = None
 depends_on = None
 
