@@ -22,6 +22,7 @@ from app.worker import (
     PERSIST_TASK,
     PRUNE_TASK,
     PURGE_TASK,
+    RELEASE_TASK,
     queues,
 )
 
@@ -51,6 +52,7 @@ task_routes = {
     PRUNE_TASK: {"queue": MAINTENANCE_QUEUE},
     FOLD_TASK: {"queue": MAINTENANCE_QUEUE},
     ARCHIVE_TASK: {"queue": MAINTENANCE_QUEUE},
+    RELEASE_TASK: {"queue": MAINTENANCE_QUEUE},
     EXPORT_TASK: {"queue": MAINTENANCE_QUEUE},
     PURGE_TASK: {"queue": MAINTENANCE_QUEUE},
     ERASE_TASK: {"queue": MAINTENANCE_QUEUE},

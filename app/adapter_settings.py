@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+from .archive_settings import ArchiveSettings
 from .setting_types import seconds, whole
 from .setting_types import setting as _setting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterSettings:
+class AdapterSettings(ArchiveSettings):
     """Settings of calls to providers; part of Settings."""
 
     default_providers: str = _setting(

@@ -13,10 +13,12 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from .auth import hash_secret
+from .config import Settings
 from .domain import tenancy
 from .domain.access import OPERATOR_TENANT_ID, ApiKey, Holder, Tenant
 from .domain.identity import format_time
 from .errors import Conflict, FieldError, InvalidInput, NotFound, NotManagedHere
+from .pipeline.capacity import StorageReport, measure
 from .store import tenants as store
 from .store.session import Database
 
@@ -98,6 +100,18 @@ class Administration:
         self._environment = environment
         self._may_conceal = may_conceal
         self._retention_days = retention_days
+
+    @contextmanager
+    def _managing(self, *, snapshot: bool = False) -> Iterator[Any]:
+        with self._database.unrestricted_unsafe(snapshot=snapshot) as session:
+            if not store.may_manage(session):
+                raise NotManagedHere
+            yield session
+
+    def storage(self, settings: Settings) -> StorageReport:
+        """How storage stands, of all tenants."""
+        with self._managing(snapshot=True) as session:
+            return measure(session, settings)
 
     def tenants(self, after: UUID | None, limit: int) -> list[Tenant]:
         """A page of all tenants, oldest first."""

@@ -217,12 +217,6 @@ class Settings(WatchSettings):
         " when it is older is set aside in late_records. The same on all hosts.",
         whole(1),
     )
-    archive_url: str = _setting(
-        "OPSLEDGER_ARCHIVE_URL",
-        "",
-        "folder",
-        "Where the archive is, as all hosts see it: a folder. Empty: archive, in the data folder.",
-    )
     external_id_key: str = _setting(
         "OPSLEDGER_EXTERNAL_ID_KEY",
         "",
@@ -390,13 +384,13 @@ class Settings(WatchSettings):
 
     @property
     def archive_dir(self) -> Path:
-        """The folder of the archive."""
+        """The folder of the archive, if it is in one."""
         return Path(self.archive_url) if self.archive_url else self.data_dir / "archive"
 
     @property
-    def exports_dir(self) -> Path:
-        """The folder of finished exports, which all hosts see as they see the archive."""
-        return self.archive_dir / "exports"
+    def archive_work_dir(self) -> Path:
+        """The folder for what is on its way to an object store, and the cache of what was read."""
+        return self.data_dir / "archive-cache"
 
     @property
     def spool_dir(self) -> Path:

@@ -1,5 +1,6 @@
 """Every exception of Opsledger; the docstring of each is its message."""
 
+import errno
 from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
@@ -103,6 +104,48 @@ class ArchiveDamaged(OpsledgerError):
 
 class ArchiveUnavailable(OpsledgerError):
     """The archive cannot be read at the moment; what is hot can."""
+
+
+class StorageReason(StrEnum):
+    """Why storage did not do its part, in one vocabulary for folders and object stores."""
+
+    AWAY = "away"
+    SLOW = "slow"
+    REFUSED = "refused"
+    EXPIRED = "expired"
+    FULL = "full"
+    DAMAGED = "damaged"
+    FAILED = "failed"
+
+
+class StorageFault(OpsledgerError):
+    """The object store did not do what it was asked.
+
+    Args:
+        detail: its words, and what it was asked.
+        reason: what these come to.
+    """
+
+    def __init__(self, detail: str = "", *, reason: StorageReason = StorageReason.FAILED) -> None:
+        super().__init__(detail)
+        self.reason = reason
+
+
+FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+REFUSED_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def reason_of(error: Exception) -> StorageReason:
+    """What it comes to that storage, or what was done with it, failed."""
+    if isinstance(error, StorageFault):
+        return error.reason
+    if isinstance(error, ArchiveDamaged):
+        return StorageReason.DAMAGED
+    if isinstance(error, OSError) and error.errno in FULL_ERRORS:
+        return StorageReason.FULL
+    if isinstance(error, OSError) and error.errno in REFUSED_ERRORS:
+        return StorageReason.REFUSED
+    return StorageReason.FAILED
 
 
 class SpoolFull(OpsledgerError):

@@ -30,7 +30,7 @@ from .pipeline.limits import Limiter, counting_in
 from .providers import EXTENSION, Providers
 from .store import METADATA
 from .store.cold import ColdStore
-from .store.objects import LocalObjects
+from .store.places import open_archive, open_exports
 from .store.replica import REPLICA_CONNECT_TIMEOUT_S, ReadDatabase
 from .store.session import ENGINE_OPTIONS, Database
 from .telemetry import configure_logging, get_logger
@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
     reads = ReadDatabase(database, _connect_replica(settings))
     closing.callback(reads.close)
     providers = app.extensions[EXTENSION] = Providers(database, settings)
-    cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=settings.query_timeout_s)
+    cold = ColdStore(open_archive(settings), timeout_s=settings.query_timeout_s)
     authenticator = Authenticator(
         database, remember_s=settings.key_cache_s, stale_s=settings.key_stale_s
     )
@@ -78,6 +78,7 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         database,
         reads,
         cold,
+        open_exports(settings),
         providers,
         *_administration(settings, maintenance, opsledger),
         Readings(AuditService(opsledger.recorder), address),

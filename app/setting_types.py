@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import field
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 SECRET_CHARS_MIN = 32  # 128 bits, if they are random hexadecimal digits
 TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
@@ -147,6 +147,22 @@ def read_broker_url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return read
+
+
+def place(text: str) -> str:
+    """Where objects are: s3://bucket/prefix as such, of a folder its path."""
+    parts = urlsplit(text)
+    if parts.scheme == "s3":
+        if not parts.netloc or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError("s3://bucket/prefix, without credentials")
+        return text.rstrip("/")
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path:
+            raise ValueError("file:/// and the folder's path")
+        return unquote(parts.path)
+    if "://" in text:
+        raise ValueError("s3://bucket/prefix, file:///folder, or the path of a folder")
+    return text
 
 
 def _split(url: str) -> tuple[str, str | None]:

@@ -219,11 +219,20 @@ ARCHIVED = _counter(
     "opsledger_archived_total",
     "Records whose partition was dropped, since the archive has them.",
 )
+RESTORED = _counter(
+    "opsledger_restored_total", "Archived records that were brought back to Postgres for a time."
+)
 ARCHIVE_RUNS = _counter(
     "opsledger_archive_runs_total",
     "Runs of the archive, by outcome: done, unfinished (the next goes on), failed (nothing was"
-    " dropped for it). Alert on failed.",
+    " dropped for it).",
     "outcome",
+)
+ARCHIVE_FAILING_SECONDS = _gauge(
+    "opsledger_archive_failing_seconds",
+    "For how long runs of the archive have failed, by reason: away, slow, refused, expired, full,"
+    " damaged, failed. Not there while they do not. Alert past some hours.",
+    "reason",
 )
 PURGED = _counter(
     "opsledger_purged_total",

@@ -23,6 +23,7 @@ PRUNE_TASK = "opsledger.prune_shipments"
 FOLD_TASK = "opsledger.fold_summaries"
 DEAD_LETTERS_TASK = "opsledger.watch_dead_letters"
 ARCHIVE_TASK = "opsledger.archive"
+RELEASE_TASK = "opsledger.release_restored"
 EXPORT_TASK = "opsledger.export"
 PURGE_TASK = "opsledger.purge"
 ERASE_TASK = "opsledger.erase"
@@ -41,6 +42,7 @@ PERIODS_S = {
     MESSAGES_TASK: 5.0,
     FORWARD_WATCH_TASK: 15.0,
     ARCHIVE_TASK: 3600.0,
+    RELEASE_TASK: 3600.0,
     EXPORT_TASK: 2.0,
     PURGE_TASK: 900.0,
     ERASE_TASK: 10.0,

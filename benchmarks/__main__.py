@@ -14,6 +14,8 @@ from . import (
     adapter,
     alerts,
     archive,
+    archive_crash,
+    archive_proof,
     backlog,
     capture,
     delay,
@@ -35,6 +37,8 @@ BENCHMARKS: dict[str, Callable[[bool], dict[str, float]]] = {
     "adapter": adapter.run,
     "alerts": alerts.run,
     "archive": archive.run,
+    "archive_crash": archive_crash.run,
+    "archive_proof": archive_proof.run,
     "backlog": backlog.run,
     "capture": capture.run,
     "delay": delay.run,
@@ -56,7 +60,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*BENCHMARKS, *GROUPS]))
     parser.add_argument("--smoke", action="store_true", help="few rounds: only whether it runs")
-    parser.add_argument("--rows", type=int, help="how many records `query` loads (1000000)")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        help="how many records `query` (1000000) or `archive_proof` (2000000) loads",
+    )
     arguments = parser.parse_args()
     names = [one for name in arguments.names for one in GROUPS.get(name, (name,))]
     unknown = set(names) - set(BENCHMARKS)
@@ -65,7 +73,10 @@ def main() -> None:
             f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}"
         )
     kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    runs = BENCHMARKS | {"query": partial(query.run, rows=arguments.rows)}
+    runs = BENCHMARKS | {
+        "archive_proof": partial(archive_proof.run, rows=arguments.rows),
+        "query": partial(query.run, rows=arguments.rows),
+    }
     for name in names or BENCHMARKS:
         figures = runs[name](arguments.smoke)
         print(f"\n{name}")

@@ -11,6 +11,7 @@ from app.pipeline.folding import fold_waiting
 from app.pipeline.maintenance import ensure_partitions, watch_dead_letters
 from app.pipeline.periodic import once_a_period
 from app.pipeline.purging import purge
+from app.pipeline.restoring import release_due
 from app.pipeline.vacuuming import vacuum
 from app.worker import (
     ARCHIVE_TASK,
@@ -23,6 +24,7 @@ from app.worker import (
     PERIODS_S,
     PRUNE_TASK,
     PURGE_TASK,
+    RELEASE_TASK,
 )
 
 from .runtime import runtime
@@ -79,6 +81,14 @@ def archive_old_partitions() -> None:
     database, settings = runtime().maintenance_database, runtime().settings
     period_s = PERIODS_S[ARCHIVE_TASK]
     once_a_period(database, ARCHIVE_TASK, period_s, lambda: archive(database, settings))
+
+
+@shared_task(name=RELEASE_TASK)
+def release_restored_records() -> None:
+    """Let go of restored records whose time is over."""
+    database, settings = runtime().maintenance_database, runtime().settings
+    period_s = PERIODS_S[RELEASE_TASK]
+    once_a_period(database, RELEASE_TASK, period_s, lambda: release_due(database, settings))
 
 
 @shared_task(name=EXPORT_TASK)

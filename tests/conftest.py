@@ -8,9 +8,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -18,8 +20,10 @@ from sqlalchemy import text
 from app.config import Settings, load_settings
 from app.dev import process
 from app.factory import close_app, create_app
+from app.store.places import open_archive
 from app.store.session import Database
 from tests.support.archive import Archive
+from tests.support.buckets import PLAIN, Seaweed, find_weed
 from tests.support.product import environment_of, migrated_environment
 from tests.support.servers import PostgresServer, start_broker, start_postgres
 from tests.support.world import World, opened
@@ -228,13 +232,57 @@ def archive_environment(
 def archive(archive_environment: dict[str, str], tmp_path: Path) -> Iterator[Archive]:
     """An app on that database, nothing of which is old, and an empty folder for its archive."""
     settings = replace(load_settings(archive_environment), data_dir=tmp_path / "data")
-    database = Database.connect(archive_environment["MAINTENANCE_DATABASE_URL"])
+    with opened_archive(settings, tmp_path) as found:
+        yield found
+
+
+@contextmanager
+def opened_archive(settings: Settings, tmp_path: Path) -> Iterator[Archive]:
+    """An app whose archive is empty; what others left to be archived goes elsewhere."""
+    database = Database.connect(settings.url_of("maintenance"))
     with opened(settings, database) as world:
         with database.unrestricted_unsafe() as session:
             session.execute(text("DELETE FROM late_records"))
         Archive(world, database, tmp_path / "of-others").run()
-        yield Archive(world, database, settings.archive_dir)
+        place = open_archive(settings) if settings.archive_is_remote else None
+        yield Archive(world, database, settings.archive_dir, place)
     database.close()
+
+
+@pytest.fixture(scope="session")
+def seaweed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    """A real server of S3, started by the first test that needs one."""
+    if find_weed() is None:
+        pytest.skip("SeaweedFS is not installed here")
+    with Seaweed(tmp_path_factory.mktemp("seaweed")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket_settings(
+    archive_environment: dict[str, str],
+    seaweed: Seaweed,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Settings:
+    """Settings whose archive is in a bucket, under a prefix of its own."""
+    access = seaweed.access()
+    for name, value in access.environment.items():
+        monkeypatch.setenv(name, value)
+    return replace(
+        load_settings(archive_environment),
+        data_dir=tmp_path / "data",
+        archive_url=f"s3://{PLAIN}/{uuid4().hex}",
+        archive_endpoint_url=access.endpoint,
+        archive_timeout_s=15.0,
+    )
+
+
+@pytest.fixture
+def bucket_archive(bucket_settings: Settings, tmp_path: Path) -> Iterator[Archive]:
+    """As `archive`, in a bucket."""
+    with opened_archive(bucket_settings, tmp_path) as found:
+        yield found
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 import secrets
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlencode
 from uuid import UUID
 
 import flask
 import marshmallow as ma
 from uuid_utils.compat import uuid7
+from werkzeug.wsgi import FileWrapper
 
 from ..auth import READING, current_principal, has_scope, requires
 from ..capture import AuditService
@@ -19,11 +20,20 @@ from ..domain.exports import LINK_S, OPEN_MAX, Export, ExportFormat, ExportState
 from ..domain.filters import ActionFilter, AuditFilter, Filters
 from ..domain.identity import format_time
 from ..domain.records import IDENTIFIER_CHARS_MAX, INTEGER_MAX, IP_CHARS_MAX, NAME_CHARS_MAX, Kind
-from ..errors import Conflict, FieldError, InvalidInput, NotFound
+from ..errors import (
+    ArchiveDamaged,
+    ArchiveUnavailable,
+    Conflict,
+    FieldError,
+    InvalidInput,
+    NotFound,
+    StorageFault,
+)
 from ..pipeline.export_files import text_of
 from ..pipeline.exporting import withheld
 from ..store.everything import read_everything
 from ..store.exports import add_export, count_open, find_export, list_exports
+from ..telemetry import get_logger
 from .fields import ActionType, Status, Timestamp, text, whole_number
 from .identifiers import path_uuid
 from .parsing import Blueprint
@@ -31,10 +41,12 @@ from .schemas import ArchiveQuery, WindowQuery
 from .service import current_service, current_tenant
 
 LISTED_MAX = 100
+FILE_CHUNK_BYTES = 256 * 1024
 LEAVES = "one audit log: who exports what"
 BINARY = {"type": "string", "format": "binary"}
 TYPES = {ExportFormat.CSV: "text/csv", ExportFormat.JSONL: "application/jsonl"}
 
+log = get_logger(__name__)
 blueprint = Blueprint("exports", __name__, description="Records to take along, as files.")
 
 
@@ -175,14 +187,17 @@ def get_file(query: dict[str, Any], export_id: str) -> flask.Response:
         raise NotFound("This link is not valid any more; the export's page gives a new one")
     named = (export.tenant_id, str(export.id), export.requested_by)
     current_service().readings.note_download(*named)
-    return flask.send_file(
-        (current_service().settings.exports_dir / export.key).absolute(),
+    response = flask.Response(
+        FileWrapper(_open(export), FILE_CHUNK_BYTES),
         mimetype="application/octet-stream",
-        as_attachment=True,
-        download_name=f"{export.kind.value}s-{export.id}.{export.format.suffix}",
-        conditional=True,
-        etag=(export.sha256 or b"").hex(),
+        direct_passthrough=True,
     )
+    name = f"{export.kind.value}s-{export.id}.{export.format.suffix}"
+    response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.content_length = export.bytes or 0
+    response.set_etag((export.sha256 or b"").hex())
+    response.make_conditional(flask.request, accept_ranges=True, complete_length=export.bytes)
+    return response
 
 
 @blueprint.route("/logs/actions/export.csv")
@@ -219,6 +234,14 @@ def stream_audits_csv(query: dict[str, Any]) -> flask.Response:
 def stream_audits_jsonl(query: dict[str, Any]) -> flask.Response:
     """Stream all audit logs that match, newest first, as JSON lines."""
     return _stream(Kind.AUDIT, ExportFormat.JSONL, query)
+
+
+def _open(export: Export) -> BinaryIO:
+    try:
+        return current_service().exports.reader(export.key)
+    except (ArchiveDamaged, StorageFault) as error:
+        log.exception("export not readable", export=str(export.id), error=repr(error))
+        raise ArchiveUnavailable from error
 
 
 def _stream(kind: Kind, form: ExportFormat, query: dict[str, Any]) -> flask.Response:

@@ -68,7 +68,9 @@ class Log(Protocol[Asked_contra, Row]):
         """When the newest archived record was made that may lie in the window of the filters."""
         ...
 
-    def archived(self, since: datetime | None, until: datetime | None) -> list[Segment]:
+    def archived(
+        self, since: datetime | None, until: datetime | None, *, restored: bool = True
+    ) -> list[Segment]:
         """The segments that may hold archived records of a window."""
         ...
 
@@ -178,7 +180,7 @@ def _with_archive(
         log = log_type(session, tenant_id)
         hot = log.search(filters, everything)
         since = created_at_of(hot[-1].id) if len(hot) == everything.limit else filters.since
-        segments = log.archived(since, filters.until)
+        segments = log.archived(since, filters.until, restored=False)  # it is a snapshot
     cold = ColdLog(current_service().cold, tenant_id, log.kind, segments)
     rows = merged(hot, cold.search(filters, everything), page)
     shown, headers = paging.respond(rows)

@@ -87,7 +87,8 @@ def _records(
                 wanted, place.limit, after=place.after, inclusive=inclusive
             ):
                 found[log.kind, record.id] = record
-            logs.append((log, log.archived(place.since, None), inclusive))
+            segments = log.archived(place.since, None, restored=include_archived)
+            logs.append((log, segments, inclusive))
     if include_archived:
         for log, segments, inclusive in logs:
             cold = ColdLog(current_service().cold, tenant_id, log.kind, segments)

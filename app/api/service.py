@@ -18,6 +18,7 @@ from ..pipeline.figures import Figures
 from ..providers import Providers
 from ..store.action_types import list_action_types
 from ..store.cold import ColdStore
+from ..store.objects import Objects
 from ..store.replica import ReadDatabase
 from ..store.session import Database
 from .readings import Readings
@@ -35,6 +36,7 @@ class Service:
         database: Database,
         reads: ReadDatabase,
         cold: ColdStore,
+        exports: Objects,
         providers: Providers,
         administration: Administration,
         custody: Custody,
@@ -44,6 +46,7 @@ class Service:
         self.database = database
         self.reads = reads
         self.cold = cold
+        self.exports = exports
         self.providers = providers
         self.figures = Figures(settings, database)
         self.administration = administration

@@ -13,8 +13,10 @@ from .holds import legal_hold
 from .inspection import doctor, partitions, spool
 from .providers import providers
 from .redaction import redaction
+from .restore import restore_records
 from .retention import retention
 from .rollups import rollups
+from .storage import storage
 
 tenants.add_command(redaction)
 
@@ -31,6 +33,8 @@ def register_commands(app: flask.Flask) -> None:
         providers,
         partitions,
         archive,
+        restore_records,
+        storage,
         spool,
         dead_letters,
         rollups,

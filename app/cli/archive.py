@@ -6,7 +6,7 @@ from flask.cli import AppGroup
 from ..errors import OpsledgerError
 from ..pipeline.archiving import Archiver, Progress
 from ..store.archives import HotDay
-from ..store.objects import LocalObjects
+from ..store.places import open_archive
 from .support import database, print_table, settings
 
 archive = AppGroup("archive", help="Move old weeks to the archive.")
@@ -43,7 +43,7 @@ def _run() -> None:
 
 
 def _archiver(progress: Progress | None = None) -> Archiver:
-    objects = LocalObjects(settings().archive_dir)
+    objects = open_archive(settings())
     return Archiver(database(), objects, hot_days=settings().hot_days, progress=progress)
 
 

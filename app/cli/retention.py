@@ -7,7 +7,7 @@ from ..domain.records import Kind
 from ..domain.tenancy import DAYS_SETTINGS, RETENTION_DAYS_MAX
 from ..errors import OpsledgerError
 from ..pipeline.purging import Purger
-from ..store.objects import LocalObjects
+from ..store.places import open_archive
 from .support import administering, database, print_table, settings
 
 FOR_EVER = "ever"
@@ -92,4 +92,4 @@ def run_purge() -> None:
 
 
 def _purger() -> Purger:
-    return Purger(database(), LocalObjects(settings().archive_dir))
+    return Purger(database(), open_archive(settings()))

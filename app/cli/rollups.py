@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 from ..errors import ArchiveUnavailable, StoreUnavailable
 from ..pipeline.folding import fold_waiting
 from ..store.cold import ColdStore
-from ..store.objects import LocalObjects
+from ..store.places import open_archive
 from ..store.rollup_check import find_differences, list_tenant_ids
 from .support import database, maintaining, print_table, settings, the_tenant
 
@@ -41,7 +41,7 @@ def verify_rollups(tenant: str | None) -> None:
 
 
 def _differences(tenant_id: UUID) -> Iterator[tuple[object, ...]]:
-    cold = ColdStore(LocalObjects(settings().archive_dir), timeout_s=COLD_S_MAX)
+    cold = ColdStore(open_archive(settings()), timeout_s=COLD_S_MAX)
     with maintaining(snapshot=True) as session:
         for found in find_differences(session, tenant_id, cold):
             unit = (found.tenant_id, found.kind.value, found.grain.value, found.start)

@@ -84,6 +84,8 @@ def statistics_of(tally: Tally, names: CellNames) -> Statistics:
                 execution_time_ms=milliseconds,
             )
         )
+    # By name, so that the answer does not hang on the order in which cells were numbered.
+    cells.sort(key=lambda cell: (cell.action_type, cell.provider_name, cell.status))
     return add_up(cells, _percentiles(tally, np.zeros_like(tally.buckets["cell"]), 1)[0])
 
 

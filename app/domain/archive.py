@@ -61,11 +61,16 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A verified object of the archive and what it holds."""
+    """A verified object of the archive and what it holds.
+
+    Attributes:
+        is_restored: whether its records are in Postgres, too, for a time.
+    """
 
     id: UUID
     of: TenantDay
     content: Content
+    is_restored: bool = False
 
     @property
     def key(self) -> str:

@@ -9,12 +9,16 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from uuid_utils.compat import uuid7
 
 from ..config import Settings
 from ..domain.archive import Segment, TenantDay
 from ..domain.records import Kind
+from ..domain.secret_values import masked
+from ..errors import QueryTimeout, StoreUnavailable, reason_of
+from ..store.archive_state import DONE, FAILED, UNFINISHED, note_failure, note_run
 from ..store.archives import (
     HotDay,
     HotPartition,
@@ -30,7 +34,8 @@ from ..store.archives import (
     sole_runner,
     verified_days,
 )
-from ..store.objects import LocalObjects
+from ..store.objects import Objects
+from ..store.places import open_archive
 from ..store.session import Database
 from ..telemetry import ARCHIVE_RUNS, ARCHIVED, get_logger
 from .folding import fold_waiting
@@ -44,6 +49,7 @@ RUN_S_MAX = 1500.0
 ROUNDS_MAX = 5  # of a partition whose rows change while it is exported
 DROP_TRIES_MAX = 120
 PURGED_MAX = 5000  # batches in one transaction
+PAUSE_S_MAX = 5.0  # after a tenant's day, for as long as it took
 DROP_PAUSE_S = 0.25  # while others have their turn at the log
 
 CHANGED = "its rows changed"
@@ -86,7 +92,7 @@ class Archiver:
     def __init__(
         self,
         database: Database,
-        objects: LocalObjects,
+        objects: Objects,
         *,
         hot_days: int,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -117,7 +123,8 @@ class Archiver:
         Raises:
             StoreUnavailable: Postgres cannot be reached.
             ArchiveDamaged: an object is not what was written.
-            OSError: the archive's disk did not take an object.
+            StorageFault: the object store did not do its part.
+            OSError: a disk did not take a file.
         """
         deadline = time.monotonic() + run_s_max
         with sole_runner(self._database) as alone:
@@ -126,13 +133,27 @@ class Archiver:
             try:
                 report = self._run(deadline)
             except Exception as error:
-                ARCHIVE_RUNS.labels("failed").inc()
-                log.exception("archive run failed, nothing was dropped for it", error=repr(error))
+                ARCHIVE_RUNS.labels(FAILED).inc()
+                why, said = reason_of(error), masked(str(error))
+                log.exception(
+                    "archive run failed, nothing was dropped for it", reason=why.value, error=said
+                )
+                self._note(lambda session: note_failure(session, why, said))
                 raise
-        ARCHIVE_RUNS.labels("done" if report.finished else "unfinished").inc()
+            outcome = DONE if report.finished else UNFINISHED
+            self._note(lambda session: note_run(session, outcome, report.waiting))
+        ARCHIVE_RUNS.labels(outcome).inc()
         for partition, reason in report.waiting.items():
             log.warning("something waits to be archived", what=partition, reason=reason)
         return report
+
+    def _note(self, write: Callable[[Any], None]) -> None:
+        """Have health and doctor know of the run, unless it is the database that is away."""
+        try:
+            with self._database.unrestricted_unsafe() as session:
+                write(session)
+        except (StoreUnavailable, QueryTimeout) as error:
+            log.warning("what the run came to is not noted", error=repr(error))
 
     def _run(self, deadline: float) -> Report:
         for left in self._objects.scratch.iterdir():
@@ -167,8 +188,11 @@ class Archiver:
                 if time.monotonic() > deadline:
                     return "the time of this run is up"
                 if known.get(day.of) != day:
+                    started = time.monotonic()
                     self._archive_day(partition, day)
                     report.rows += day.rows
+                    # Ingest has the processors for as long: nobody waits for an archive.
+                    time.sleep(min(time.monotonic() - started, PAUSE_S_MAX))
                 self._progress(day.rows)
             reason = self._drop(partition, sum(day.rows for day in days))
             if reason is not CHANGED:
@@ -188,7 +212,7 @@ class Archiver:
             content = writer.close()
         segment = Segment(id=segment_id, of=day.of, content=content)
         self._objects.put(segment.key, path)
-        with self._objects.opened(segment.key) as found:
+        with self._objects.fetched(segment.key) as found:
             verify(found, day.of, content)
         with self._database.unrestricted_unsafe() as session:
             register(session, partition, day, segment)
@@ -234,4 +258,4 @@ class Archiver:
 
 def archive(database: Database, settings: Settings) -> None:
     """Archive as the settings say; what is left over is left to the next run."""
-    Archiver(database, LocalObjects(settings.archive_dir), hot_days=settings.hot_days).run()
+    Archiver(database, open_archive(settings), hot_days=settings.hot_days).run()

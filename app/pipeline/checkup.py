@@ -12,8 +12,10 @@ import redis
 
 from ..broker import broker_of
 from ..config import Settings
-from ..errors import QueryTimeout, StoreUnavailable
+from ..domain.identity import format_time
+from ..errors import QueryTimeout, StorageReason, StoreUnavailable
 from ..spool import spool_status
+from ..store.archive_state import ArchiveState
 from ..store.checkup import (
     clock_skew_s,
     invalid_indexes,
@@ -26,6 +28,7 @@ from ..store.inspection import migration_revision
 from ..store.pipeline_state import PipelineState, read_state
 from ..store.session import Database
 from ..worker import ALERTS_TASK, FOLD_TASK, HEARTBEAT_TASK, PERIODS_S, PURGE_TASK
+from .capacity import StorageReport, measure
 from .periodic import HEARTBEATS_MISSED_MAX
 
 ROLES = ("web", "worker", "maintenance")
@@ -40,6 +43,22 @@ ERASURE_WAIT_MAX = timedelta(hours=1)
 WEEK_S = 7 * 86_400
 BROKER_TIMEOUT_S = 1.0
 NO_EVICTION = "noeviction"
+
+ARCHIVE_CURES = {
+    StorageReason.AWAY: "start the object store, or correct OPSLEDGER_ARCHIVE_URL and"
+    " OPSLEDGER_ARCHIVE_ENDPOINT_URL; the next run, within the hour, goes on",
+    StorageReason.SLOW: "find out what slows the store, or the way there; it is waited for"
+    " OPSLEDGER_ARCHIVE_TIMEOUT_S",
+    StorageReason.REFUSED: "give the credentials (of the folder: this user) the rights that"
+    " docs/archive.md names",
+    StorageReason.EXPIRED: "renew the credentials (AWS_…); workers that have them in their"
+    " environment need a restart",
+    StorageReason.FULL: "free space, or raise the quota, where the archive is and in"
+    " OPSLEDGER_DATA_DIR",
+    StorageReason.DAMAGED: "what was written came back different: look at the disk, the store and"
+    " what lies between",
+    StorageReason.FAILED: "the worker's log has the error and where it was",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +121,8 @@ def _schema(settings: Settings, head: str | None) -> Iterator[Finding]:
             with database.unrestricted_unsafe() as session:
                 yield from _state(settings, read_state(session))
                 yield _erasures(count_stuck(session, datetime.now(UTC) - ERASURE_WAIT_MAX))
+            with database.unrestricted_unsafe(snapshot=True) as session:
+                yield _storage(measure(session, settings))
         with database.unrestricted_unsafe() as session:
             yield _clock(clock_skew_s(session, time.time()))
             yield _indexes(invalid_indexes(session), unindexed_reads(session))
@@ -151,11 +172,32 @@ def _state(settings: Settings, state: PipelineState) -> Iterator[Finding]:
         if lag > FOLD_LAG_S_MAX
         else "",
     )
+    yield _archive(state.archive)
     yield Finding(
         "dead letters",
         f"{state.dead_letters} WAIT" if state.dead_letters else "none",
         "flask dead-letters list says why; then retry or drop" if state.dead_letters else "",
     )
+
+
+def _storage(report: StorageReport) -> Finding:
+    if report.warnings:
+        cure = "flask storage has the figures; add space, or shorten OPSLEDGER_HOT_DAYS"
+        return Finding("storage", f"FILLS UP: {'; '.join(report.warnings)}", cure)
+    days = [disk.days_until_full for disk in report.disks if disk.days_until_full is not None]
+    return Finding("storage", f"ok for {min(days)} days" if days else "ok")
+
+
+def _archive(state: ArchiveState | None) -> Finding:
+    if state is None:
+        return Finding("archive", "never ran")
+    if state.reason is not None:
+        says = f"FAILING for {state.failing_s or 0:.0f} s, {state.reason.value}: {state.detail}"
+        return Finding("archive", says, ARCHIVE_CURES[state.reason])
+    if state.waiting:
+        what, why = next(iter(state.waiting.items()))
+        return Finding("archive", f"{len(state.waiting)} wait for the next run ({what}: {why})")
+    return Finding("archive", f"ok, last ran at {format_time(state.ran_at)}")
 
 
 def _erasures(stuck: int) -> Finding:

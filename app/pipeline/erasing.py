@@ -26,13 +26,14 @@ from ..store.archives import list_cold, sole_runner
 from ..store.cold import ColdStore
 from ..store.erase import Candidate, UserMove
 from ..store.holds import holds_in_force
-from ..store.objects import LocalObjects
+from ..store.objects import Objects
 from ..store.purge import FOR_ERASURE, replace_segment
 from ..store.recount import claim
 from ..store.session import Database
 from ..store.task_runs import may_run
 from ..telemetry import ERASED_RECORDS, get_logger
 from ..worker import EXPORT_TASK
+from .restoring import let_go
 from .rewriting import Row, delete_left, read_segment, rewrite
 
 log = get_logger(__name__)
@@ -74,7 +75,7 @@ class Eraser:
     """
 
     def __init__(
-        self, database: Database, objects: LocalObjects, tenant_id: UUID, subject: Subject
+        self, database: Database, objects: Objects, tenant_id: UUID, subject: Subject
     ) -> None:
         self._database = database
         self._objects = objects
@@ -106,6 +107,8 @@ class Eraser:
             for left in self._objects.scratch.iterdir():
                 left.unlink()
             delete_left(self._database, self._objects)
+            if erasure is not None:
+                let_go(self._database, self._objects, self._tenant_id)
             report = self._go_through(erasure)
             self._forget_copies()
         for where, records in report.erased.items():

@@ -18,7 +18,7 @@ from ..domain.records import audit_record
 from ..errors import Conflict, OpsledgerError
 from ..spool import spool_status
 from ..store.erasures import expire_previews, keep_audit_id, list_waiting, note_erasure
-from ..store.objects import LocalObjects
+from ..store.places import open_archive
 from ..store.session import Database
 from ..telemetry import get_logger
 from .erasing import Eraser, ErasureReport
@@ -99,7 +99,7 @@ class Erasures:
         return True
 
     def _eraser(self, tenant_id: UUID, subject: Subject) -> Eraser:
-        objects = LocalObjects(self.settings.archive_dir)
+        objects = open_archive(self.settings)
         return Eraser(self.database, objects, tenant_id, subject)
 
     def _noted(self, report: ErasureReport, subject: Subject) -> ErasureReport:

@@ -14,11 +14,12 @@ from ..domain.erasure import Subject, erase_json
 from ..domain.exports import Export, ExportState
 from ..domain.filters import Filters
 from ..domain.identity import EPOCH
-from ..errors import OpsledgerError
+from ..errors import OpsledgerError, StorageFault
 from ..store.cold import ColdStore
 from ..store.everything import FILTERS, read_everything
 from ..store.exports import every_export, next_open, note_export, outdated
-from ..store.objects import LocalObjects, file_digest
+from ..store.objects import Objects, file_digest
+from ..store.places import open_archive, open_exports
 from ..store.session import Database
 from ..telemetry import EXPORTS, get_logger
 from .export_files import open_writer
@@ -34,27 +35,27 @@ def run_exports(database: Database, settings: Settings) -> int:
     Args:
         database: of the maintenance role.
     """
-    _expire(database, settings)
+    objects = open_exports(settings)
+    _expire(database, objects, settings)
     made = 0
     while True:
         with database.unrestricted_unsafe() as session:
             export = next_open(session)
         if export is None:
             return made
-        _make(database, settings, export)
+        _make(database, settings, objects, export)
         made += 1
 
 
-def _make(database: Database, settings: Settings, export: Export) -> None:
+def _make(database: Database, settings: Settings, objects: Objects, export: Export) -> None:
     """Write one export; that it failed is noted with it, and the others go on."""
-    path = settings.exports_dir / export.key
-    path.parent.mkdir(parents=True, exist_ok=True)
-    begun = path.with_name(f".{path.name}")
+    begun = objects.scratch / f"{export.id}.{export.format.suffix}"
     begun.unlink(missing_ok=True)  # of a worker that died
     try:
         rows = _write(database, settings, export, begun)
         done = {"row_count": rows, "bytes": begun.stat().st_size, "sha256": file_digest(begun)}
-        begun.replace(path)
+        objects.delete(export.key)  # of a worker that died before it could say so
+        objects.put(export.key, begun)
     except (OpsledgerError, OSError) as error:
         EXPORTS.labels("failed").inc()
         log.exception("export failed", export=str(export.id), error=repr(error))
@@ -66,7 +67,7 @@ def _make(database: Database, settings: Settings, export: Export) -> None:
 
 
 def _write(database: Database, settings: Settings, export: Export, path: Path) -> int:
-    cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=COLD_S_MAX)
+    cold = ColdStore(open_archive(settings), timeout_s=COLD_S_MAX)
     filters = filters_of(export)
     writer = open_writer(path, export.kind, export.format)
     rows, percent = 0, -1
@@ -106,11 +107,15 @@ def filters_of(export: Export) -> Filters:
     return FILTERS[export.kind](**values)
 
 
-def _expire(database: Database, settings: Settings) -> None:
+def _expire(database: Database, objects: Objects, settings: Settings) -> None:
     with database.unrestricted_unsafe() as session:
         old = outdated(session, _now() - timedelta(hours=settings.export_file_hours))
     for export in old:
-        (settings.exports_dir / export.key).unlink(missing_ok=True)
+        try:
+            objects.delete(export.key)
+        except StorageFault as error:  # the next time; those that wait are not to wait for it
+            log.warning("an old export is not removed", export=str(export.id), error=repr(error))
+            return
         _note(database, export, ExportState.EXPIRED)
 
 
@@ -120,13 +125,13 @@ def withdraw(database: Database, settings: Settings, tenant_id: UUID, subject: S
     """
     with database.unrestricted_unsafe() as session:
         exports = every_export(session, tenant_id)
-    removed = 0
+    objects, removed = open_exports(settings), 0
     for export in exports:
         filters = erase_json(dump_json(export.filters).decode(), subject)
         if filters is not None:
             _note(database, export, export.state, filters=json.loads(filters))
         if export.state is ExportState.READY:
-            (settings.exports_dir / export.key).unlink(missing_ok=True)
+            objects.delete(export.key)
             _note(database, export, ExportState.EXPIRED)
             removed += 1
     return removed

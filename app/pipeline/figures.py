@@ -22,6 +22,7 @@ from ..store.forwarding import Standing, read_standings
 from ..store.pipeline_state import PipelineState, read_state
 from ..store.session import Database
 from ..telemetry import (
+    ARCHIVE_FAILING_SECONDS,
     BEAT_AGE_SECONDS,
     BROKER_UP,
     BROKER_WAITING,
@@ -81,6 +82,10 @@ def database_figures(state: PipelineState | None) -> Iterator[Family]:
     yield LATE_RECORDS.family([((), state.late_records)])
     yield FOLD_LAG_SECONDS.family([((), state.fold_lag_s)])
     yield PARTITIONS_AHEAD_SECONDS.family([((), ahead_s)])
+    archive = state.archive
+    reason = archive.reason if archive else None
+    failing = [((reason.value,), archive.failing_s)] if archive and reason else []
+    yield ARCHIVE_FAILING_SECONDS.family(failing)
     yield BEAT_AGE_SECONDS.family([((), state.task_age_s.get(HEARTBEAT_TASK))])
     ages = sorted(state.task_age_s.items())
     yield TASK_AGE_SECONDS.family([((task,), age) for task, age in ages])

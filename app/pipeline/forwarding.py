@@ -26,7 +26,7 @@ from ..store.forwarding import (
     release,
     take,
 )
-from ..store.objects import LocalObjects
+from ..store.places import open_archive
 from ..store.session import Database
 from ..telemetry import FORWARD_FAILURES, get_logger
 from ..vault import UnreadableCredentials, Vault
@@ -59,7 +59,7 @@ class Forwarder:
         self._settings = settings
         self._clock = clock
         self._vault = Vault(settings.credential_keys)
-        self._cold = ColdStore(LocalObjects(settings.archive_dir), timeout_s=COLD_S_MAX)
+        self._cold = ColdStore(open_archive(settings), timeout_s=COLD_S_MAX)
         self._open: OrderedDict[UUID, tuple[datetime, Sink]] = OrderedDict()
         self._lock = threading.Lock()
         self._wake = threading.Event()

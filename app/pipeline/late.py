@@ -23,7 +23,7 @@ from ..store.late import (
     read_late,
     register_late,
 )
-from ..store.objects import LocalObjects
+from ..store.objects import Objects
 from ..store.partitions import partition_name
 from ..store.session import Database
 from ..telemetry import get_logger
@@ -35,7 +35,7 @@ COLD_S_MAX = 60.0  # one query of the archive
 
 
 def archive_late(
-    database: Database, objects: LocalObjects, deadline: float
+    database: Database, objects: Objects, deadline: float
 ) -> tuple[int, dict[str, str]]:
     """Archive the late records of days that are not hot.
 
@@ -64,7 +64,7 @@ def archive_late(
     return archived, waiting
 
 
-def _archive_day(database: Database, objects: LocalObjects, cold: ColdStore, of: TenantDay) -> int:
+def _archive_day(database: Database, objects: Objects, cold: ColdStore, of: TenantDay) -> int:
     with database.unrestricted_unsafe() as session:
         heads = read_late(session, of)
         segments = list_cold(session, of.tenant_id, of.kind, of.start, of.end)
@@ -77,9 +77,7 @@ def _archive_day(database: Database, objects: LocalObjects, cold: ColdStore, of:
     return _add_segment(database, objects, of, new) if new else 0
 
 
-def _add_segment(
-    database: Database, objects: LocalObjects, of: TenantDay, heads: list[Head]
-) -> int:
+def _add_segment(database: Database, objects: Objects, of: TenantDay, heads: list[Head]) -> int:
     # As in archiving: of the many processes that know how to archive, one loads Arrow.
     from ..store.segment_file import selected, verify, writing
 
@@ -96,7 +94,7 @@ def _add_segment(
         return 0
     segment = Segment(id=segment_id, of=of, content=content)
     objects.put(segment.key, path)
-    with objects.opened(segment.key) as found:
+    with objects.fetched(segment.key) as found:
         verify(found, of, content)
     with database.unrestricted_unsafe() as session:
         count_records(session, of.tenant_id, of.kind, taken)

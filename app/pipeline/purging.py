@@ -22,7 +22,8 @@ from ..store.cold import ColdStore
 from ..store.cold_log import ColdLog
 from ..store.fold import fold
 from ..store.holds import holds_in_force
-from ..store.objects import LocalObjects
+from ..store.objects import Objects
+from ..store.places import open_archive
 from ..store.purge import (
     FOR_RETENTION,
     NotEnded,
@@ -37,6 +38,7 @@ from ..store.purge import (
 from ..store.recount import UserCell
 from ..store.session import Database
 from ..telemetry import PURGE_RUNS, PURGED, get_logger
+from .restoring import let_go
 from .rewriting import delete_left, read_segment, rewrite
 
 log = get_logger(__name__)
@@ -87,7 +89,7 @@ class Purger:
     def __init__(
         self,
         database: Database,
-        objects: LocalObjects,
+        objects: Objects,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -138,6 +140,7 @@ class Purger:
             retentions = list_retentions(session)
         for of in retentions:
             edge = of.edge(self._clock())
+            let_go(self._database, self._objects, of.tenant_id, until=edge)
             self._purge_hot(of, edge, report, deadline)
             self._purge_cold(of, edge, report, deadline)
         return report
@@ -249,4 +252,4 @@ def _add_held(report: PurgeReport, of: Retention, records: int) -> None:
 
 def purge(database: Database, settings: Settings) -> None:
     """Purge as the tenants' settings say; what is left over is left to the next run."""
-    Purger(database, LocalObjects(settings.archive_dir)).run()
+    Purger(database, open_archive(settings)).run()

@@ -10,7 +10,7 @@ from typing import Any
 from uuid_utils.compat import uuid7
 
 from ..domain.archive import Segment
-from ..store.objects import LocalObjects
+from ..store.objects import Objects
 from ..store.purge import left_objects, note_deleted
 from ..store.session import Database
 from .sweeping import sweep
@@ -20,7 +20,7 @@ Change = Callable[[Row], Row | None]
 
 
 def rewrite(
-    database: Database, objects: LocalObjects, segment: Segment, change: Change
+    database: Database, objects: Objects, segment: Segment, change: Change
 ) -> Segment | None:
     """A verified segment of what `change` leaves of another's records; None if that is nothing.
 
@@ -34,7 +34,7 @@ def rewrite(
     sweep(database, objects, segment.of)
     segment_id = uuid7()
     path = objects.scratch / f"{segment_id}.parquet"
-    with objects.opened(segment.key) as found:
+    with objects.fetched(segment.key) as found:
         verify(found, segment.of, segment.content)
         with writing(path, segment.of, segment.content.row_count) as writer:
             copy_rows(found, segment.of.kind, writer, change)
@@ -44,12 +44,12 @@ def rewrite(
         return None
     made = Segment(id=segment_id, of=segment.of, content=content)
     objects.put(made.key, path)
-    with objects.opened(made.key) as found:
+    with objects.fetched(made.key) as found:
         verify(found, made.of, content)
     return made
 
 
-def read_segment(objects: LocalObjects, segment: Segment) -> Iterator[Row]:
+def read_segment(objects: Objects, segment: Segment) -> Iterator[Row]:
     """The records of a segment, in order.
 
     Raises:
@@ -57,12 +57,12 @@ def read_segment(objects: LocalObjects, segment: Segment) -> Iterator[Row]:
     """
     from ..store.segment_file import read_rows, verify
 
-    with objects.opened(segment.key) as found:
+    with objects.fetched(segment.key) as found:
         verify(found, segment.of, segment.content)
         yield from read_rows(found, segment.of.kind)
 
 
-def delete_left(database: Database, objects: LocalObjects) -> int:
+def delete_left(database: Database, objects: Objects) -> int:
     """Delete the objects that the register does not have any more; returns how many."""
     with database.unrestricted_unsafe() as session:
         keys = left_objects(session)

@@ -111,13 +111,16 @@ class ActionLogRepository:
         window = (filters.since, filters.until)
         return newest_cold(self._session, self._tenant_id, self.kind, *window)
 
-    def archived(self, since: datetime | None, until: datetime | None) -> list[Segment]:
+    def archived(
+        self, since: datetime | None, until: datetime | None, *, restored: bool = True
+    ) -> list[Segment]:
         """The segments that may hold archived records of a window.
 
         Asked for after the rows, or in one snapshot with them, so that what is archived meanwhile
         is in one or the other.
         """
-        return list_cold(self._session, self._tenant_id, self.kind, since, until)
+        window = (since, until)
+        return list_cold(self._session, self._tenant_id, self.kind, *window, restored=restored)
 
     def search_in_full(self, filters: ActionFilter, page: Page) -> list[dict[str, Any]]:
         """The values of the records of a page in full, newest first."""

@@ -47,6 +47,7 @@ class ArchiveRow(Base):
     content_sha256 = mapped_column(LargeBinary(), nullable=False)
     verified_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     archived_at: Mapped[datetime | None]
+    restored_until: Mapped[datetime | None]
 
     __table_args__ = (
         PrimaryKeyConstraint("tenant_id", "kind", "day", "id", name="archives_pkey"),
@@ -63,6 +64,27 @@ class ArchivedPartitionRow(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     dropped_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class ArchiveStateRow(Base):
+    """What the last run of the archive came to; there is one row."""
+
+    __tablename__ = "archive_state"
+
+    id: Mapped[int] = mapped_column(BigInteger(), primary_key=True, server_default=text("1"))
+    outcome: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str | None] = mapped_column(String(10))
+    detail: Mapped[str | None]
+    waiting: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    ran_at: Mapped[datetime]
+    failing_since: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("id = 1", name="archive_state_id_check"),
+        CheckConstraint(
+            "outcome IN ('done', 'unfinished', 'failed')", name="archive_state_outcome_check"
+        ),
+    )
 
 
 class ExportRow(Base):

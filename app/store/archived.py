@@ -14,6 +14,9 @@ from .cold_log import ColdLog
 def cold_log(
     session: Session, store: ColdStore, tenant_id: UUID, kind: Kind, low: int, high: int
 ) -> ColdLog:
-    """A tenant's archived records of a stretch of time (ms)."""
-    segments = list_cold(session, tenant_id, kind, from_ms(low), from_ms(high))
+    """A tenant's archived records of a stretch of time (ms), but for those that the session, which
+    is a snapshot, finds in Postgres, since they are restored.
+    """
+    window = (from_ms(low), from_ms(high))
+    segments = list_cold(session, tenant_id, kind, *window, restored=False)
     return ColdLog(store, tenant_id, kind, segments)

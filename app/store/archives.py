@@ -233,17 +233,32 @@ def purge_batches(session: Session, kind: Kind, limit: int) -> int:
 
 
 def list_cold(
-    session: Session, tenant_id: UUID, kind: Kind, since: datetime | None, until: datetime | None
+    session: Session,
+    tenant_id: UUID,
+    kind: Kind,
+    since: datetime | None,
+    until: datetime | None,
+    *,
+    restored: bool = True,
 ) -> list[Segment]:
-    """The cold segments that may hold records made at or after `since` and before `until`."""
-    return _select(session, _cold(tenant_id, kind, since, until))
+    """The cold segments that may hold records made at or after `since` and before `until`.
+
+    Args:
+        restored: whether also those whose records are in Postgres, too. Who has read rows in the
+            same snapshot has these already; who has read them before may have missed some.
+    """
+    conditions = _cold(tenant_id, kind, since, until)
+    if not restored:
+        conditions.append(ArchiveRow.restored_until.is_(None))
+    return _select(session, conditions)
 
 
 def newest_cold(
     session: Session, tenant_id: UUID, kind: Kind, since: datetime | None, until: datetime | None
 ) -> datetime | None:
-    """When the newest cold record that may lie in a window was made; None if there is none."""
-    statement = select(ArchiveRow.max_created_at).where(*_cold(tenant_id, kind, since, until))
+    """When the newest record was made that is cold alone and may lie in a window; None if none."""
+    left_out = [*_cold(tenant_id, kind, since, until), ArchiveRow.restored_until.is_(None)]
+    statement = select(ArchiveRow.max_created_at).where(*left_out)
     newest = statement.order_by(ArchiveRow.day.desc()).limit(1)
     return session.execute(newest).scalar_one_or_none()
 
@@ -284,4 +299,5 @@ def _segment(row: ArchiveRow) -> Segment:
         id=row.id,
         of=TenantDay(row.tenant_id, Kind(row.kind), row.day),
         content=Content(**{name: getattr(row, name) for name in Content.__slots__}),
+        is_restored=row.restored_until is not None,
     )

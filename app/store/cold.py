@@ -4,15 +4,14 @@ A query opens no other file, and is bounded in memory and in time; the first one
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from threading import Lock, Timer
 from typing import Any
 from uuid import UUID
 
 from ..domain.archive import Segment
-from ..errors import ArchiveDamaged, ArchiveUnavailable, QueryTimeout
+from ..errors import ArchiveDamaged, ArchiveUnavailable, QueryTimeout, StorageFault
 from ..telemetry import COLD_READS, get_logger
-from .objects import LocalObjects
+from .objects import Objects
 
 MEMORY = "256MB"  # of a process, for all its queries together
 THREADS = 2
@@ -28,7 +27,7 @@ class ColdStore:
         timeout_s: the longest query, in seconds.
     """
 
-    def __init__(self, objects: LocalObjects, *, timeout_s: float) -> None:
+    def __init__(self, objects: Objects, *, timeout_s: float) -> None:
         self._objects = objects
         self._timeout_s = timeout_s
         self._lock = Lock()
@@ -51,12 +50,11 @@ class ColdStore:
             raise ValueError("segments of another tenant")
         outcome = "failed"
         try:
-            with ExitStack() as stack:
-                opened = [self._objects.opened(segment.key) for segment in segments]
-                files = [str(stack.enter_context(one)) for one in opened]
+            with self._objects.opened(segments, within_s=self._timeout_s) as opened:
+                files = [str(path) for path in opened]
                 found = self._execute(_TABLE + statement, {**values, "files": files})
             outcome = "done"
-        except (ArchiveDamaged, OSError) as error:
+        except (ArchiveDamaged, StorageFault, OSError) as error:
             log.exception("archive not readable", error=repr(error))
             raise ArchiveUnavailable from error
         finally:

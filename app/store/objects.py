@@ -1,18 +1,90 @@
-"""Where the archive's objects are: a local folder."""
+"""Where objects are kept: what the archive and exports ask of a folder or an object store alike.
+
+An object is there whole or not at all, and never changes.
+"""
 
 import hashlib
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
+from ..domain.archive import Segment
 from ..errors import ArchiveDamaged
 
 SCRATCH = ".incoming"  # beside the objects, since a file is linked into place
 
 
+class Objects(Protocol):
+    """A place for objects."""
+
+    @property
+    def folder(self) -> Path:
+        """Where all files lie that `opened` gives."""
+        ...
+
+    @property
+    def scratch(self) -> Path:
+        """A folder for files that are to become objects; of one runner at a time."""
+        ...
+
+    def put(self, key: str, source: Path) -> None:
+        """Make a file of the scratch folder, which is on the disk already, the object of a key.
+
+        Raises:
+            FileExistsError: the key is taken.
+            OSError: the disk did not take it.
+            StorageFault: the object store did not take it.
+        """
+        ...
+
+    def opened(
+        self, segments: Sequence[Segment], *, within_s: float
+    ) -> AbstractContextManager[list[Path]]:
+        """Local files with the segments' bytes.
+
+        Args:
+            within_s: how long it may take to get them here.
+
+        Raises:
+            ArchiveDamaged: one is not there, or is not what was written.
+            OSError: the disk does not give, or take, one.
+            StorageFault: the object store does not give one.
+            QueryTimeout: it took too long; what came by then is quick the next time.
+        """
+        ...
+
+    def fetched(self, key: str) -> AbstractContextManager[Path]:
+        """A local file with the bytes of an object as they are where it is kept, now.
+
+        Raises:
+            ArchiveDamaged: there is no such object.
+            OSError: the disk does not give, or take, it.
+            StorageFault: the object store does not give it.
+        """
+        ...
+
+    def reader(self, key: str) -> BinaryIO:
+        """An object to be read in parts, from any place.
+
+        Raises:
+            ArchiveDamaged: there is no such object.
+            StorageFault: the object store does not say.
+        """
+        ...
+
+    def list(self, prefix: str) -> list[str]:
+        """The keys of the objects below a prefix that ends with a slash."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove an object, if it is there."""
+        ...
+
+
 class LocalObjects:
-    """Objects as files below a folder; one is there whole or not at all, and never changes."""
+    """Objects as files below a folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -24,18 +96,13 @@ class LocalObjects:
 
     @property
     def scratch(self) -> Path:
-        """A folder for files that are to become objects; of one runner at a time."""
+        """On the same disk, as a file is linked from it into place."""
         folder = self._root / SCRATCH
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def put(self, key: str, source: Path) -> None:
-        """Make a file of the scratch folder, which is on the disk already, the object of a key.
-
-        Raises:
-            FileExistsError: the key is taken.
-            OSError: the disk did not take it.
-        """
+        """See `Objects`."""
         target = self._root / key
         target.parent.mkdir(parents=True, exist_ok=True)
         os.link(source, target)
@@ -47,19 +114,26 @@ class LocalObjects:
         source.unlink()
 
     @contextmanager
-    def opened(self, key: str) -> Iterator[Path]:
-        """A local file with the object's bytes.
+    def opened(
+        self,
+        segments: Sequence[Segment],
+        *,
+        within_s: float,  # noqa: ARG002 - part of the protocol
+    ) -> Iterator[list[Path]]:
+        """See `Objects`; they are here already."""
+        yield [self._find(segment.key) for segment in segments]
 
-        Raises:
-            ArchiveDamaged: there is no such object.
-        """
-        path = self._root / key
-        if not path.is_file():
-            raise ArchiveDamaged(f"{key}: the object is not there")
-        yield path
+    @contextmanager
+    def fetched(self, key: str) -> Iterator[Path]:
+        """See `Objects`."""
+        yield self._find(key)
+
+    def reader(self, key: str) -> BinaryIO:
+        """See `Objects`."""
+        return self._find(key).open("rb")
 
     def list(self, prefix: str) -> list[str]:
-        """The keys of the objects below a prefix that ends with a slash."""
+        """See `Objects`."""
         folder = self._root / prefix
         if not folder.is_dir():
             return []
@@ -67,8 +141,14 @@ class LocalObjects:
         return sorted(str(path.relative_to(self._root)) for path in found)
 
     def delete(self, key: str) -> None:
-        """Remove an object, if it is there."""
+        """See `Objects`."""
         (self._root / key).unlink(missing_ok=True)
+
+    def _find(self, key: str) -> Path:
+        path = self._root / key
+        if not path.is_file():
+            raise ArchiveDamaged(f"{key}: the object is not there")
+        return path
 
 
 def file_digest(path: Path) -> bytes:

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from .archive_state import ArchiveState, read_archive_state
 from .models import TaskRunRow
 from .partitions import WEEK, week_named
 
@@ -20,6 +21,7 @@ class PipelineState:
         fold_lag_s: the age of the oldest batch that waits to be folded; 0 if none does.
         partitions_until: the end of the last week for which both logs have a partition.
         task_age_s: how long ago each periodic task was last done.
+        archive: what the archive's last run came to; None if it never ran.
     """
 
     dead_letters: int
@@ -27,6 +29,7 @@ class PipelineState:
     fold_lag_s: float
     partitions_until: datetime | None
     task_age_s: dict[str, float]
+    archive: ArchiveState | None
 
 
 def read_state(session: Session) -> PipelineState:
@@ -42,4 +45,5 @@ def read_state(session: Session) -> PipelineState:
         fold_lag_s=max(0.0, float(found.fold_lag_s)),
         partitions_until=min(weeks) + WEEK if len(weeks) == len(lasts) else None,
         task_age_s={name: max(0.0, float(seconds)) for name, seconds in runs},
+        archive=read_archive_state(session),
     )

@@ -63,6 +63,11 @@ _SOUGHT = {
 }
 
 
+def columns_of(kind: Kind) -> tuple[str, ...]:
+    """The names of a segment's columns, in the canonical text's order."""
+    return _COLUMNS[kind]
+
+
 def selected(kind: Kind) -> str:
     """The columns of a segment as SQL over a log, in the canonical text's order and form."""
     # In whole microseconds a double is exact.
@@ -158,7 +163,7 @@ def verify(path: Path, of: TenantDay, expected: Content) -> None:
     if file_digest(path) != expected.file_sha256:
         raise ArchiveDamaged(f"{path.name}: its bytes are not those that were written")
     digest, count = hashlib.sha256(), 0
-    for text, rows in _read_text(path, of.kind):
+    for text, rows in read_text(path, of.kind):
         digest.update(text)
         count += rows
     if (digest.digest(), count) != (expected.content_sha256, expected.row_count):
@@ -245,7 +250,7 @@ def read_rows(path: Path, kind: Kind) -> Iterator[Row]:
         yield from table.to_pylist()
 
 
-def _read_text(path: Path, kind: Kind) -> Iterator[tuple[bytes, int]]:
+def read_text(path: Path, kind: Kind) -> Iterator[tuple[bytes, int]]:
     """The canonical text of a file, part by part, each with how many records it has."""
     for table in _read_tables(path, kind):
         yield _text_of(table), table.num_rows

@@ -128,7 +128,7 @@ def test_the_difference_is_shown_side_by_side_and_inline(
 ) -> None:
     """Added, removed, changed; what was masked is shown as masked."""
     visitor = visit(lived_in.secret)
-    visitor.open("/audits")
+    visitor.open("/audits?resource_type=settings")
     visitor.page.click("tr.row time >> nth=4")
     visitor.page.wait_for_selector(".diff")
     side = visitor.text(".diff-side")

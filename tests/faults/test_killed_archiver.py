@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from app.pipeline import archiving
-from app.store import objects, segment_file
+from app.store import objects, s3, segment_file
 from app.store.session import Database
 from tests.support.archive import Archive, days_of, unused_week
 from tests.support.world import Inhabitant, action, audit
@@ -89,7 +89,8 @@ def ids_of(archive: Archive, tenant: Inhabitant) -> list[str]:
     ]
     for row in archive.segments(tenant.tenant_id):
         if row.state == "cold":
-            found += pq.read_table(archive.root / row.object_key, columns=["id"])["id"].to_pylist()
+            with archive.objects.fetched(row.object_key) as path:
+                found += pq.read_table(path, columns=["id"])["id"].to_pylist()
     return sorted(found)
 
 
@@ -99,9 +100,9 @@ def check_finished(archive: Archive, tenant: Inhabitant, ids: list[str]) -> None
     assert archive.hot(tenant.tenant_id) == archive.hot(tenant.tenant_id, "audit_logs") == 0
     assert ids_of(archive, tenant) == ids
     keys = {row.object_key for row in archive.segments(tenant.tenant_id)}
-    assert {str(path.relative_to(archive.root)) for path in archive.files(tenant.tenant_id)} == keys
+    assert set(archive.objects.list(f"tenant_id={tenant.tenant_id}/")) == keys
     assert {row.state for row in archive.segments(tenant.tenant_id)} == {"cold"}
-    assert list((archive.root / objects.SCRATCH).iterdir()) == []
+    assert list(archive.objects.scratch.iterdir()) == []
 
 
 BOUNDARIES = [
@@ -123,27 +124,53 @@ BOUNDARIES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("place", "name", "moment"),
-    BOUNDARIES,
-    ids=[
+REMOTE = [
+    (place, name, moment(0))
+    for place, name in (
+        (s3.S3Objects, "put"),
+        (s3.S3Objects, "fetched"),
+        (archiving, "register"),
+        (archiving, "drop_archived"),
+    )
+    for moment in (before, after)
+]
+
+
+def named(boundaries: list[Any]) -> list[str]:
+    """What each case is called."""
+    return [
         f"{name}-{moment.__qualname__.split('.')[0]}-{n}"
-        for n, (_, name, moment) in enumerate(BOUNDARIES)
-    ],
-)
-def test_an_archiver_killed_between_two_steps_lost_and_doubled_nothing(
-    archive: Archive, place: Any, name: str, moment: Wrap
-) -> None:
+        for n, (_, name, moment) in enumerate(boundaries)
+    ]
+
+
+def check_killed(archive: Archive, place: Any, name: str, moment: Wrap) -> None:
     """Right then all records are there once; and the next run finishes."""
     tenant, _, ids = settled(archive)
 
     def work(database: Database) -> None:
         setattr(place, name, moment(getattr(place, name)))
-        archiving.Archiver(database, objects.LocalObjects(archive.root), hot_days=90).run()
+        archiving.Archiver(database, archive.objects, hot_days=90).run()
 
     assert in_child(archive, work) == signal.SIGKILL
     assert ids_of(archive, tenant) == ids
     check_finished(archive, tenant, ids)
+
+
+@pytest.mark.parametrize(("place", "name", "moment"), BOUNDARIES, ids=named(BOUNDARIES))
+def test_an_archiver_killed_between_two_steps_lost_and_doubled_nothing(
+    archive: Archive, place: Any, name: str, moment: Wrap
+) -> None:
+    """In a folder."""
+    check_killed(archive, place, name, moment)
+
+
+@pytest.mark.parametrize(("place", "name", "moment"), REMOTE, ids=named(REMOTE))
+def test_an_archiver_killed_over_a_bucket_lost_and_doubled_nothing(
+    bucket_archive: Archive, place: Any, name: str, moment: Wrap
+) -> None:
+    """In a real server of S3."""
+    check_killed(bucket_archive, place, name, moment)
 
 
 def test_archivers_killed_at_any_moment_lose_and_double_nothing(archive: Archive) -> None:
@@ -151,7 +178,7 @@ def test_archivers_killed_at_any_moment_lose_and_double_nothing(archive: Archive
     worlds = [settled(archive) for _ in range(8)]
 
     def work(database: Database) -> None:
-        archiving.Archiver(database, objects.LocalObjects(archive.root), hot_days=90).run()
+        archiving.Archiver(database, archive.objects, hot_days=90).run()
 
     def killed(kills: int) -> bool:
         child = os.fork()

@@ -27,8 +27,8 @@ from tests.support.world import World, action, opened
 
 PARTS = [
     *("database as web", "database as worker", "database as maintenance", "schema"),
-    *("partitions", "beat", "alert rules", "retention", "statistics", "dead letters"),
-    *("erasures", "clocks", "indexes"),
+    *("partitions", "beat", "alert rules", "retention", "statistics", "archive", "dead letters"),
+    *("erasures", "storage", "clocks", "indexes"),
     *("queries", "broker (redis)", "broker persistence", "broker eviction", "spool", "disk"),
 ]
 

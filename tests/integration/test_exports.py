@@ -130,7 +130,7 @@ def test_a_file_is_removed_when_its_time_is_over(told: Any) -> None:
     exporting.run_exports(archive.maintenance, settings)
     after = tenant.get(f"/api/v1/exports/{shown['id']}").json
     assert (after["state"], after["url"]) == ("expired", None)
-    folder = archive.world.opsledger.settings.exports_dir / str(tenant.tenant_id)
+    folder = archive.world.opsledger.settings.archive_dir / "exports" / str(tenant.tenant_id)
     assert list(folder.iterdir()) == []
 
 

@@ -72,7 +72,7 @@ def form_paths(app: flask.Flask) -> list[str]:
             flask.url_for(rule.endpoint, **{name: values[name] for name in rule.arguments})
             for rule in app.url_map.iter_rules()
             if "POST" in (rule.methods or ())
-            and not rule.rule.startswith("/api/")
+            and not rule.rule.startswith(("/api/", "/v1/"))
             and rule.rule not in ("/sign-in", "/sign-out")
         ]
 

@@ -66,7 +66,7 @@ def test_a_service_with_everything_is_ready(world: World) -> None:
     assert 1 <= ages_s["beat"] < 20
     assert body == {
         "status": "ok",
-        "checks": {"database": "ok", "broker": "ok", "spool": "ok", "beat": "ok"},
+        "checks": {"database": "ok", "broker": "ok", "spool": "ok", "beat": "ok", "archive": "ok"},
     }
 
 
@@ -135,7 +135,7 @@ def test_without_a_broker_the_service_is_ready_but_degraded(
         status, body, seconds = ready(world)
         assert (status, body["status"]) == (200, "degraded")
         assert body["checks"] == {
-            **dict.fromkeys(("database", "spool", "beat"), "ok"),
+            **dict.fromkeys(("database", "spool", "beat", "archive"), "ok"),
             "broker": "away",
         }
         assert seconds < QUICK_S

@@ -283,7 +283,7 @@ def test_the_logs_are_partitioned_by_time_under_the_designs_key(latest: Migrated
 def test_every_unique_key_starts_with_the_tenant(latest: Migrated) -> None:
     """So that the schema can be spread by tenant; what belongs to no tenant is excepted."""
     platform = {"tenants", "action_types", "shipments", "dead_letters", "task_runs"}
-    platform |= {"archived_partitions"}
+    platform |= {"archived_partitions", "archive_state"}
     platform |= {"alembic_version"}
     keys = latest.ask(
         "SELECT indrelid::regclass::text, pg_get_indexdef(indexrelid, 1, true) FROM pg_index"
@@ -305,6 +305,7 @@ GRANTS = {
     "late_records": {"maintenance": "DELETE SELECT", "worker": "INSERT"},
     "archives": {"web": "SELECT", "maintenance": "DELETE INSERT SELECT"},
     "archived_partitions": {"maintenance": "SELECT"},
+    "archive_state": {"web": "SELECT", "maintenance": "INSERT SELECT UPDATE"},
     "exports": {"web": "INSERT SELECT", "maintenance": "DELETE SELECT UPDATE"},
     "action_rollups": {"web": "SELECT", "maintenance": MANAGES},
     "audit_rollups": {"web": "SELECT", "maintenance": MANAGES},
@@ -358,9 +359,13 @@ def test_each_role_is_granted_just_what_it_needs(migrated: Migrated) -> None:
     assert shown == GRANTS
     columns = migrated.ask(
         "SELECT attrelid::regclass::text, attname, grantee::regrole::text, privilege_type"
-        " FROM pg_attribute, aclexplode(attacl) WHERE attrelid::regclass::text = 'tenants'"
+        " FROM pg_attribute, aclexplode(attacl)"
+        " WHERE attrelid::regclass::text IN ('archives', 'tenants') ORDER BY 1"
     )
-    assert columns == [("tenants", "id", "opsledger_worker", "SELECT")]
+    assert columns == [
+        ("archives", "restored_until", "opsledger_maintenance", "UPDATE"),
+        ("tenants", "id", "opsledger_worker", "SELECT"),
+    ]
 
 
 def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) -> None:
@@ -373,6 +378,7 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
     assert [(name, roles) for name, _, roles in found] == [
         ("add_action_type", "opsledger_maintenance"),
         ("drop_archived", "opsledger_maintenance"),
+        ("drop_released", "opsledger_maintenance"),
         ("ensure_partition", "opsledger_maintenance opsledger_worker"),
         ("erase_rows", "opsledger_maintenance"),
         ("find_api_key", "opsledger_web"),
@@ -382,6 +388,8 @@ def test_functions_that_run_as_the_owner_are_few_and_closed(latest: Migrated) ->
         ("pipeline_state", "opsledger_maintenance opsledger_web"),
         ("purge_rows", "opsledger_maintenance"),
         ("redaction_policies", "opsledger_web"),
+        ("release_restored", "opsledger_maintenance"),
+        ("restore_partition", "opsledger_maintenance"),
     ]
     for _, config, _ in found:
         assert "search_path=public, pg_temp" in config

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from app.pipeline.archiving import Archiver, Report
-from app.store.objects import LocalObjects
+from app.store.objects import LocalObjects, Objects
 from app.store.session import Database
 from tests.support.world import Inhabitant, World
 
@@ -26,11 +26,17 @@ def unused_week() -> datetime:
 
 @dataclass(frozen=True)
 class Archive:
-    """A world whose old weeks may be archived, and the folder they go to."""
+    """A world whose old weeks may be archived, and where they go: a folder, unless it is said."""
 
     world: World
     maintenance: Database
     root: Path
+    place: Objects | None = None
+
+    @property
+    def objects(self) -> Objects:
+        """Where its objects are."""
+        return self.place or LocalObjects(self.root)
 
     def settle(self) -> Inhabitant:
         """A new tenant."""
@@ -38,7 +44,7 @@ class Archive:
 
     def archiver(self, **options: Any) -> Archiver:
         """One that archives what is older than 90 days."""
-        objects = options.pop("objects", None) or LocalObjects(self.root)
+        objects = options.pop("objects", None) or self.objects
         return Archiver(self.maintenance, objects, **{"hot_days": 90, **options})
 
     def run(self, **options: Any) -> Report:
