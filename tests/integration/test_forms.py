@@ -1,5 +1,6 @@
 """The dashboard's forms: sent from its own pages, with a key that may, or nothing changes."""
 
+import html
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -204,3 +205,14 @@ def test_an_export_has_the_filters_of_its_list_and_says_what_it_leaves_out(house
     assert (export["filters"], export["format"]) == (filters, "jsonl")
     assert who.client.get("/exports/new?log=secrets").status_code == 404
     assert send(who, "/exports", log="actions", format="doc").status_code == 400
+
+
+def test_an_operator_sees_how_full_storage_is_and_a_tenant_does_not(house: World) -> None:
+    """Its page asks the admin endpoint, which is not for tenants."""
+    operator, who = enter(house.operator()), enter(house.settle())
+    shown = html.unescape(operator.client.get("/storage").text)
+    assert "the database's disk" in shown
+    assert "By tenant and month" in shown
+    assert "disk" not in re.sub(
+        r"(?s)<pre.*?</pre>|<p>.*?</p>", "", who.client.get("/storage").text
+    )
