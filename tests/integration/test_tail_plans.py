@@ -11,9 +11,11 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import Session
 
 from app.domain.filters import ActionFilter, Page
+from app.domain.records import Kind
 from app.domain.tail import START
 from app.store.action_logs import ActionLogRepository
 from app.store.session import Database
+from app.store.summaries import list_waiting
 from tests.support.world import World, action
 
 MONDAY = datetime(2020, 9, 7, tzinfo=UTC)  # weeks that no other test uses
@@ -32,8 +34,13 @@ def recorded(engine: Any) -> Iterator[list[tuple[str, Any]]]:
     event.remove(engine, "before_cursor_execute", note)
 
 
-def plans_of(database: Database, tenant_id: Any, ask: Callable[[Session], object]) -> list[str]:
-    """The plans of the statements on the action log that a question makes, as the web role."""
+def plans_of(
+    database: Database,
+    tenant_id: Any,
+    ask: Callable[[Session], object],
+    table: str = "action_logs",
+) -> list[str]:
+    """The plans of the statements on a table that a question makes, as the web role."""
     with recorded(database.engine) as sent, database.tenant(tenant_id) as session:
         ask(session)
     plans = []
@@ -41,7 +48,7 @@ def plans_of(database: Database, tenant_id: Any, ask: Callable[[Session], object
         session.execute(text("SET LOCAL enable_seqscan = off"))  # or small tables would be scanned
         cursor = session.connection().connection.cursor()
         for statement, parameters in sent:
-            if "FROM action_logs" in statement:
+            if f"FROM {table}" in statement:
                 cursor.execute(f"EXPLAIN {statement}", parameters)
                 plans.append("\n".join(line for (line,) in cursor.fetchall()))
     assert plans
@@ -93,3 +100,18 @@ def test_a_search_goes_by_the_key_and_opens_the_weeks_of_its_window(
     assert "Seq Scan" not in plan
     assert "Sort" not in plan
     assert set(re.findall(r" on (action_logs_\d+w\d+)", plan)) == {"action_logs_2020w37"}
+
+
+def test_what_waits_is_found_by_its_place_however_many_batches_are_folded(
+    world: World, web: Database
+) -> None:
+    """Every list by the map and every statistic asks for it."""
+    who = world.settle()
+    world.put(action(who.tenant_id, at=MONDAY))
+    (plan,) = plans_of(
+        web,
+        who.tenant_id,
+        lambda session: list(list_waiting(session, who.tenant_id, Kind.ACTION, {})),
+        "log_batches",
+    )
+    assert re.search(r"Index Cond: .*\bseq > ", plan), plan
