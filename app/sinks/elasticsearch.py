@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from ..config import Settings
 from ..domain.codec import dump_json
 from ..domain.forwarding import Format, Outgoing
 from ..domain.identity import format_time
 from ..errors import SinkError
-from .http import Poster, check_url
+from .http import Poster, check_address
 from .protocol import COMPRESS, MIB, TLS_ASKED, URL, Account, Asked, Receipt, SinkKind
 
 ROWS_MAX = 1000
@@ -97,15 +96,11 @@ def _authorization(secrets: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def _check(values: Mapping[str, Any], _: Mapping[str, str], settings: Settings) -> None:
-    check_url(values["url"], settings)
-
-
 ELASTICSEARCH = SinkKind(
     name="elasticsearch",
     words="_bulk of Elasticsearch 8 and later and of OpenSearch, into data streams.",
     opener=ElasticsearchSink,
-    check=_check,
+    check=check_address,
     asked=(
         URL,
         Asked(name="namespace", words="Of the data streams.", default="default"),

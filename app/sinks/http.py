@@ -43,6 +43,15 @@ class Answer:
         return f"{self.status} {text}"[:WORDS_CHARS_MAX].strip()
 
 
+def check_address(values: Mapping[str, Any], _: Mapping[str, str], settings: Settings) -> None:
+    """Refuse settings whose `url` is none that we would call.
+
+    Raises:
+        ValueError: says what it must be.
+    """
+    check_url(values["url"], settings)
+
+
 def check_url(text: Any, settings: Settings) -> None:
     """Refuse what is no URL that we would call.
 

@@ -5,16 +5,15 @@ The protobuf is imported at the first batch: most processes send none.
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from ..config import Settings
 from ..domain.forwarding import Outgoing
 from ..domain.grains import to_ms
 from ..errors import SinkError
 from .datadog import summary_of
-from .http import Poster, check_url
+from .http import Poster, check_address
 from .protocol import COMPRESS, MIB, TLS_ASKED, URL, Account, Asked, Receipt, SinkKind
 
 ROWS_MAX = 1000
@@ -124,15 +123,11 @@ def _set(target: Any, value: Any) -> None:
         target.string_value = str(value)
 
 
-def _check(values: Mapping[str, Any], _: Mapping[str, str], settings: Settings) -> None:
-    check_url(values["url"], settings)
-
-
 OTLP = SinkKind(
     name="otlp",
     words="OpenTelemetry logs over HTTP, as protobuf.",
     opener=OtlpSink,
-    check=_check,
+    check=check_address,
     asked=(
         URL,
         Asked(name="service", words="service.name of the resource.", default="opsledger"),

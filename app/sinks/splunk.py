@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from ..config import Settings
 from ..domain.codec import dump_json
 from ..domain.forwarding import Outgoing
 from ..errors import SinkError
-from .http import Answer, Poster, check_url
+from .http import Answer, Poster, check_address
 from .protocol import COMPRESS, MIB, TLS_ASKED, URL, Account, Asked, Receipt, SinkKind
 
 ROWS_MAX = 500
@@ -111,15 +110,11 @@ def _code(words: str) -> int | None:
         return None
 
 
-def _check(values: Mapping[str, Any], _: Mapping[str, str], settings: Settings) -> None:
-    check_url(values["url"], settings)
-
-
 SPLUNK = SinkKind(
     name="splunk",
     words="The HTTP Event Collector of Splunk.",
     opener=SplunkSink,
-    check=_check,
+    check=check_address,
     asked=(
         URL,
         Asked(name="token", words="Of the collector.", secret=True, required=True),

@@ -1,17 +1,16 @@
 """Webhooks: signed batches of records as a JSON array, or as CloudEvents."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from uuid_utils.compat import uuid7
 
-from ..config import Settings
 from ..domain.codec import dump_json
 from ..domain.forwarding import Outgoing
 from ..domain.identity import format_time
 from ..signing import sign
-from .http import Poster, check_url
+from .http import Poster, check_address
 from .protocol import COMPRESS, MIB, TLS_ASKED, URL, Account, Asked, Receipt, SinkKind
 
 ROWS_MAX = 500
@@ -64,15 +63,11 @@ def _cloud_event(record: Outgoing) -> dict[str, Any]:
     }
 
 
-def _check(values: Mapping[str, Any], _: Mapping[str, str], settings: Settings) -> None:
-    check_url(values["url"], settings)
-
-
 WEBHOOK = SinkKind(
     name="webhook",
     words="Signed batches of JSON, or CloudEvents.",
     opener=WebhookSink,
-    check=_check,
+    check=check_address,
     asked=(
         URL,
         Asked(name="cloud_events", words="Each record as one.", kind="flag", default=False),

@@ -1,42 +1,15 @@
 """Sinks against fakes that check every request by the published shape of their API."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from app.config import Settings
 from app.domain.ecs import ECS_VERSION
-from app.store.session import Database
-from tests.support.forwarding import Line, act, made, sending, shown
+from tests.support.forwarding import Line, act, made, shown
 from tests.support.intakes import Bulk, Datadog, Splunk, serving
 from tests.support.tails import ids
 from tests.support.world import World, action, audit
-
-
-@pytest.fixture(scope="module")
-def environment(own_environment: dict[str, str]) -> dict[str, str]:
-    """A database of these tests alone: whoever forwards does so for all tenants there are."""
-    return own_environment
-
-
-@pytest.fixture(scope="module")
-def maintenance(own_maintenance: Database) -> Database:
-    """All tenants of that database."""
-    return own_maintenance
-
-
-@pytest.fixture
-def world(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app that may send to this host, and can keep secrets."""
-    with sending(settings, maintenance) as world:
-        yield world
-
-
-@pytest.fixture
-def line(world: World) -> Line:
-    return Line(world)
 
 
 def test_bulk_takes_each_record_once_and_says_which_it_refuses(world: World, line: Line) -> None:

@@ -1,46 +1,17 @@
 """flask forward: destinations made, tried, watched and settled from the command line."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from app.config import Settings
 from app.pipeline.figures import forward_figures
 from app.pipeline.forward_watch import watch_forwarding
 from app.store.forwarding import read_standings
 from app.store.session import Database
 from app.vault import new_key
-from tests.support.forwarding import Line, made, sending, shown
-from tests.support.receiver import Receiver, receiving
+from tests.support.forwarding import Line, made, shown
+from tests.support.receiver import Receiver
 from tests.support.world import World, action, opened
-
-
-@pytest.fixture(scope="module")
-def environment(own_environment: dict[str, str]) -> dict[str, str]:
-    """A database of these tests alone: whoever forwards does so for all tenants there are."""
-    return own_environment
-
-
-@pytest.fixture(scope="module")
-def maintenance(own_maintenance: Database) -> Database:
-    """All tenants of that database."""
-    return own_maintenance
-
-
-@pytest.fixture
-def world(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app that may send to this host, and can keep secrets."""
-    with sending(settings, maintenance) as world:
-        yield world
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 def run(world: World, *words: str, given: str | None = None, code: int = 0) -> str:

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,39 +15,13 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from app.config import Settings
 from app.dev import process
 from app.dev.server import free_port
-from app.store.session import Database
-from tests.support.forwarding import Line, made, sending, shown
+from tests.support.forwarding import Line, made, shown
 from tests.support.intakes import Bulk, Intake, Reply, Request, serving
 from tests.support.rsyslog import make_certificates, needs_rsyslog, running, tls_receiver
 from tests.support.tails import ids
 from tests.support.world import World, action, audit, eventually
-
-
-@pytest.fixture(scope="module")
-def environment(own_environment: dict[str, str]) -> dict[str, str]:
-    """A database of these tests alone: whoever forwards does so for all tenants there are."""
-    return own_environment
-
-
-@pytest.fixture(scope="module")
-def maintenance(own_maintenance: Database) -> Database:
-    """All tenants of that database."""
-    return own_maintenance
-
-
-@pytest.fixture
-def world(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app that may send to this host, and can keep secrets."""
-    with sending(settings, maintenance) as world:
-        yield world
-
-
-@pytest.fixture
-def line(world: World) -> Line:
-    return Line(world)
 
 
 def test_rsyslog_takes_records_by_tls_from_whoever_it_knows(

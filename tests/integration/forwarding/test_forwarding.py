@@ -1,7 +1,6 @@
 """Forwarding: every record arrives, in commit order, and what does not is seen and comes later."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,12 +9,11 @@ import pytest
 from sqlalchemy import text
 from uuid_utils.compat import uuid7
 
-from app.config import Settings
 from app.domain.forwarding import OPEN_AFTER, TRIAL_ROWS
 from app.signing import sign
 from app.store.session import Database
-from tests.support.forwarding import DESTINATIONS, Line, act, made, sending, shown
-from tests.support.receiver import Receiver, receiving
+from tests.support.forwarding import DESTINATIONS, Line, act, made, shown
+from tests.support.receiver import Receiver
 from tests.support.tails import ids
 from tests.support.world import (
     ALL_SCOPES,
@@ -27,36 +25,6 @@ from tests.support.world import (
     problem_of,
     refused_fields,
 )
-
-
-@pytest.fixture(scope="module")
-def environment(own_environment: dict[str, str]) -> dict[str, str]:
-    """A database of these tests alone: whoever forwards does so for all tenants there are."""
-    return own_environment
-
-
-@pytest.fixture(scope="module")
-def maintenance(own_maintenance: Database) -> Database:
-    """All tenants of that database."""
-    return own_maintenance
-
-
-@pytest.fixture
-def world(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app that may send to this host, and can keep secrets."""
-    with sending(settings, maintenance) as world:
-        yield world
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def line(world: World) -> Line:
-    return Line(world)
 
 
 def actions(who: Inhabitant, count: int, **values: Any) -> list[Any]:
