@@ -2,6 +2,8 @@
 it got, and however it ends, down() leaves no process.
 """
 
+import base64
+import hashlib
 import os
 import signal
 import sys
@@ -27,7 +29,9 @@ from .supervisor import Supervisor, describe
 PROGRAMS = ("web", "worker", "beat", "stream")
 STOP_ORDER = ("web", "stream", "beat", "worker", "broker", "postgres")
 GRACE_SECONDS = {"web": 10.0, "stream": 5.0, "beat": 5.0, "worker": 15.0}
+CREDENTIAL_KEYS = "OPSLEDGER_CREDENTIAL_KEYS"
 PLATFORM_KEYS = (
+    CREDENTIAL_KEYS,
     "OPSLEDGER_EXTERNAL_ID_KEY",
     "OPSLEDGER_REDACTION_KEY",
     "OPSLEDGER_SESSION_KEY",
@@ -128,6 +132,9 @@ class Stack:
         given = {name: os.environ[name] for name in PLATFORM_KEYS if os.environ.get(name)}
         own = [name for name in PLATFORM_KEYS if name not in given]
         kept = files.keep_passwords(self._settings.data_dir / "secrets.json", own) if own else {}
+        if CREDENTIAL_KEYS in kept:  # such a key has a form of its own: 32 bytes as URL-safe base64
+            digest = hashlib.sha256(kept[CREDENTIAL_KEYS].encode()).digest()
+            kept[CREDENTIAL_KEYS] = base64.urlsafe_b64encode(digest).decode()
         return {**kept, **given}
 
     def _set_up(

@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from app.dev import EmbeddedBroker, EmbeddedPostgres, process
 from app.dev.interrupts import Interrupts, Stopped
 from app.dev.server import free_port
+from app.vault import Vault
 from benchmarks.rabbitmq import RabbitMQ, find_rabbitmq
 
 ROOT = Path(__file__).parents[2]
@@ -158,6 +160,11 @@ def test_a_run_serves_says_how_to_try_it_and_stops_in_order(
     assert stat.S_IMODE(settings.stat().st_mode) == 0o600
     assert f"PORT={first.port}\n" in settings.read_text()
     assert re.search(r"^OPSLEDGER_EXTERNAL_ID_KEY=\w{48}$", settings.read_text(), re.MULTILINE)
+    key = re.search(r"^OPSLEDGER_CREDENTIAL_KEYS='?([^'\n]+)", settings.read_text(), re.MULTILINE)
+    assert key is not None
+    tenant_id = uuid4()
+    locked = Vault(key[1]).lock(tenant_id, "crm", {"token": "pat-1"})
+    assert Vault(key[1]).unlock(tenant_id, "crm", locked) == {"token": "pat-1"}
 
     os.kill(leader(first, "gunicorn"), signal.SIGKILL)
     first.wait_for("web        ended by signal 9; starting again")
