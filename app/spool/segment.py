@@ -20,7 +20,7 @@ from .frames import FRAME_BYTES_MAX, Survey, find, pack, parse, survey
 SUFFIX = ".seg"
 
 # os.write lets go of the GIL: other threads would take it, and this one wait for it with the
-# spool's lock in hand, milliseconds under load, for a copy of microseconds into the page cache.
+# spool's lock in hand, for a copy of microseconds into the page cache. See decision 0027.
 _write = ctypes.PyDLL(None, use_errno=True).write
 _write.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
 _write.restype = ctypes.c_ssize_t
@@ -108,6 +108,8 @@ class Segment:
             raise OSError(errno.EFBIG, f"record too large for a frame: {len(payload)} bytes")
         try:
             written = _write(self._descriptor, frame, len(frame))
+            while written < 0 and ctypes.get_errno() == errno.EINTR:  # as os.write does
+                written = _write(self._descriptor, frame, len(frame))
             if written < 0:
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
             if written != len(frame):
