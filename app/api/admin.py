@@ -307,7 +307,7 @@ def list_keys(query: dict[str, Any]) -> Listed[ApiKey]:
     """List the keys of a tenant, oldest first. The Link header leads on."""
     tenant_id = str(query["tenant_id"])
     scope = f"keys {tenant_id}"
-    found = current_service().administration.keys(
+    found = current_service().administration.keys.page(
         tenant_id, place_in(query, scope), query["limit"] + 1
     )
     return page_of(found, query["limit"], scope)
@@ -321,7 +321,7 @@ def list_keys(query: dict[str, Any]) -> Listed[ApiKey]:
 def create_key(values: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a key; its secret is in this answer and nowhere else."""
     tenant_id, name = str(values.pop("tenant_id")), values.pop("name")
-    made = current_service().administration.create_key(tenant_id, name, **values)
+    made = current_service().administration.keys.create(tenant_id, name, **values)
     location = flask.url_for("admin.get_key", key_id=str(made.key.id))
     return _with_secret(made), 201, {"Location": location}
 
@@ -332,7 +332,7 @@ def create_key(values: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, s
 @blueprint.response(200, KeySchema)
 def get_key(key_id: str) -> ApiKey:
     """Get a key, without its secret."""
-    return current_service().administration.key(_named("key_id", key_id))
+    return current_service().administration.keys.find(_named("key_id", key_id))
 
 
 @blueprint.route("/admin/keys/<key_id>", methods=["PATCH"], parameters=OF_KEY)
@@ -342,7 +342,7 @@ def get_key(key_id: str) -> ApiKey:
 @blueprint.response(200, KeySchema)
 def change_key(values: dict[str, Any], key_id: str) -> ApiKey:
     """Change a key's name, scopes, networks, holder or end; every process knows within seconds."""
-    return current_service().administration.change_key(_named("key_id", key_id), values)
+    return current_service().administration.keys.change(_named("key_id", key_id), values)
 
 
 @blueprint.route("/admin/keys/<key_id>/rotate", methods=["POST"], parameters=OF_KEY)
@@ -353,7 +353,7 @@ def change_key(values: dict[str, Any], key_id: str) -> ApiKey:
 def rotate_key(values: dict[str, Any], key_id: str) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Replace a key by a new one that may do the same; the old one works until the overlap ends."""
     overlap = timedelta(seconds=values["overlap_s"])
-    rotation = current_service().administration.rotate_key(_named("key_id", key_id), overlap)
+    rotation = current_service().administration.keys.rotate(_named("key_id", key_id), overlap)
     location = flask.url_for("admin.get_key", key_id=str(rotation.new.key.id))
     shown = {**_with_secret(rotation.new), "old_key_ends_at": rotation.ends_at}
     return shown, 201, {"Location": location}
@@ -365,7 +365,7 @@ def rotate_key(values: dict[str, Any], key_id: str) -> tuple[dict[str, Any], int
 @blueprint.response(200, KeySchema)
 def revoke_key(key_id: str) -> ApiKey:
     """End a key; every process knows within seconds."""
-    return current_service().administration.revoke_key(_named("key_id", key_id))
+    return current_service().administration.keys.revoke(_named("key_id", key_id))
 
 
 def _named(name: str, value: str) -> str:

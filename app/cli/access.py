@@ -139,7 +139,7 @@ def create_key(
 ) -> None:
     """Create an API key for TENANT (slug or id); its secret is shown this once."""
     with administering() as administration:
-        made = administration.create_key(
+        made = administration.keys.create(
             tenant,
             name,
             scopes=scopes,
@@ -192,7 +192,7 @@ def change_key(
     }
     changes = {field: value for field, value in given.items() if value is not None}
     with administering() as administration:
-        changed = administration.change_key(key, changes)
+        changed = administration.keys.change(key, changes)
     click.echo(f"Changed key {changed.prefix}")
 
 
@@ -205,7 +205,7 @@ def restrict_key(key: str, networks: tuple[str, ...]) -> None:
     Every process knows within OPSLEDGER_KEY_CACHE_S.
     """
     with administering() as administration:
-        changed = administration.change_key(key, {"networks": networks})
+        changed = administration.keys.change(key, {"networks": networks})
     where = ", ".join(changed.networks) or "everywhere"
     click.echo(f"Key {changed.prefix} may be used from {where}")
 
@@ -224,7 +224,7 @@ def restrict_key(key: str, networks: tuple[str, ...]) -> None:
 def rotate_key(key: str, overlap: timedelta) -> None:
     """Replace KEY (prefix or id) by a new one with the same scopes, networks and holder."""
     with administering() as administration:
-        rotation = administration.rotate_key(key, overlap)
+        rotation = administration.keys.rotate(key, overlap)
     ends_at = rotation.ends_at.isoformat(timespec="seconds")
     click.echo(f"The old key {rotation.old.prefix} works until {ends_at}")
     _show_secret(rotation.new)
@@ -235,7 +235,7 @@ def rotate_key(key: str, overlap: timedelta) -> None:
 def revoke_key(key: str) -> None:
     """End KEY (prefix or id) now; every process knows within OPSLEDGER_KEY_CACHE_S."""
     with administering() as administration:
-        ended = administration.revoke_key(key)
+        ended = administration.keys.revoke(key)
     click.echo(f"Revoked key {ended.prefix}")
 
 

@@ -1,37 +1,25 @@
-"""What an operator may change of tenants and keys, the same by commands and over HTTP: each change
-is one transaction, and put on record once it is committed.
-"""
+"""What an operator may change of keys: make, change, rotate and revoke them."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from uuid_utils.compat import uuid7
 
-from .auth import hash_secret
-from .config import Settings
-from .domain import tenancy
-from .domain.access import OPERATOR_TENANT_ID, ApiKey, Holder, Tenant
-from .domain.identity import format_time
-from .errors import Conflict, FieldError, InvalidInput, NotFound, NotManagedHere
-from .pipeline.capacity import StorageReport, measure
-from .store import tenants as store
-from .store.session import Database
+from ..auth import hash_secret
+from ..domain import tenancy
+from ..domain.access import OPERATOR_TENANT_ID, ApiKey, Holder
+from ..domain.identity import format_time
+from ..errors import Conflict, FieldError, InvalidInput, NotFound
+from ..store import tenants as store
+from ..store.session import Database
+from .managing import PutOnRecord, managing, the_tenant
 
 SECRET_BYTES = 32  # 256 bits
 PREFIX_CHARS = 8  # of the secret, shown to tell keys apart
-NO_REDACTION_KEY = (
-    "Set OPSLEDGER_REDACTION_KEY on all hosts first: with it they know that tenants have policies,"
-    " and withhold what one could conceal until they know it"
-)
-
-
-class NoSuchTenant(NotFound):
-    """There is no such tenant."""
 
 
 class NoSuchKey(NotFound):
@@ -40,22 +28,6 @@ class NoSuchKey(NotFound):
 
 class KeyExpired(Conflict):
     """The key has expired."""
-
-
-class PutOnRecord(Protocol):
-    """How a change is noted, with who made it and from where."""
-
-    def __call__(
-        self,
-        tenant_id: UUID,
-        action: str,
-        resource_type: str,
-        resource_id: str,
-        *,
-        before: dict[str, Any] | None = None,
-        after: dict[str, Any] | None = None,
-    ) -> None:
-        """Note it in the tenant's audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,141 +47,21 @@ class Rotation:
     ends_at: datetime
 
 
-class Administration:
+class KeyAdministration:
     """The changes.
 
     Args:
         database: the maintenance role's.
         put_on_record: called after each change.
         environment: stands in every new key.
-        may_conceal: whether the platform has the key that redaction policies need.
-        retention_days: the least and the most days for which a tenant may have its logs kept.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        put_on_record: PutOnRecord,
-        environment: str,
-        *,
-        may_conceal: bool,
-        retention_days: tuple[int, int],
-    ) -> None:
+    def __init__(self, database: Database, put_on_record: PutOnRecord, environment: str) -> None:
         self._database = database
         self._put_on_record = put_on_record
         self._environment = environment
-        self._may_conceal = may_conceal
-        self._retention_days = retention_days
 
-    @contextmanager
-    def _managing(self, *, snapshot: bool = False) -> Iterator[Any]:
-        with self._database.unrestricted_unsafe(snapshot=snapshot) as session:
-            if not store.may_manage(session):
-                raise NotManagedHere
-            yield session
-
-    def storage(self, settings: Settings) -> StorageReport:
-        """How storage stands, of all tenants."""
-        with self._managing(snapshot=True) as session:
-            return measure(session, settings)
-
-    def tenants(self, after: UUID | None, limit: int) -> list[Tenant]:
-        """A page of all tenants, oldest first."""
-        with managing(self._database) as session:
-            return store.list_tenants(session, after=after, limit=limit)
-
-    def tenant(self, name: str) -> Tenant:
-        """The tenant of a slug or id.
-
-        Raises:
-            NoSuchTenant: there is none.
-        """
-        with managing(self._database) as session:
-            return the_tenant(session, name)
-
-    def create_tenant(self, slug: str, name: str | None = None) -> Tenant:
-        """Make a tenant.
-
-        Raises:
-            InvalidInput: names the field and its rule.
-            Conflict: the slug is taken.
-        """
-        tenancy.check_slug(slug)
-        shown = slug if name is None else name
-        tenancy.check_name(shown, tenancy.TENANT_NAME_CHARS_MAX)
-        with managing(self._database) as session:
-            if not store.add_tenant(session, tenant_id=uuid7(), name=shown, slug=slug):
-                raise Conflict(f"There is a tenant {slug!r} already")
-            made = the_tenant(session, slug)
-        about = {"name": shown, "slug": slug}
-        self._put_on_record(made.id, "create", "tenant", str(made.id), after=about)
-        return made
-
-    def change_tenant(
-        self, name: str, *, shown_name: str | None = None, is_active: bool | None = None
-    ) -> tuple[Tenant, bool]:
-        """Give a tenant another name, or stop or start to serve its keys; and whether that is news.
-
-        Raises:
-            NoSuchTenant: there is none of this slug or id.
-            InvalidInput: the new name breaks its rule.
-            Conflict: the operator tenant cannot be deactivated.
-        """
-        if shown_name is not None:
-            tenancy.check_name(shown_name, tenancy.TENANT_NAME_CHARS_MAX)
-        wanted: dict[str, Any] = {"name": shown_name, "is_active": is_active}
-        with managing(self._database) as session:
-            old = the_tenant(session, name, lock=True)
-            values = {
-                field: value
-                for field, value in wanted.items()
-                if value is not None and value != getattr(old, field)
-            }
-            if values.get("is_active") is False and old.id == OPERATOR_TENANT_ID:
-                raise Conflict("The operator tenant cannot be deactivated")
-            if values:
-                store.change_tenant(session, old.id, values)
-        if values:
-            act = "activate" if is_active else "deactivate"
-            act = act if set(values) == {"is_active"} else "update"
-            before = {field: getattr(old, field) for field in values}
-            self._put_on_record(old.id, act, "tenant", str(old.id), before=before, after=values)
-        return replace(old, **values), bool(values)
-
-    def settings(self, name: str) -> dict[str, Any]:
-        """What is set for a tenant, by name.
-
-        Raises:
-            NoSuchTenant: there is none of this slug or id.
-        """
-        with managing(self._database) as session:
-            return store.get_settings(session, the_tenant(session, name).id)
-
-    def change_settings(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Set what is given for a tenant, drop what is given as null; returns all that is set then.
-
-        Raises:
-            NoSuchTenant: there is none of this slug or id.
-            InvalidInput: names the setting and its rule.
-            Conflict: a redaction policy, on a platform without the key that it needs.
-        """
-        given, dropped = tenancy.read_settings(values)
-        tenancy.check_retention(given, *self._retention_days)
-        if tenancy.REDACTION in given and not self._may_conceal:
-            raise Conflict(NO_REDACTION_KEY)
-        with managing(self._database) as session:
-            tenant = the_tenant(session, name, lock=True)
-            old = store.get_settings(session, tenant.id)
-            store.set_settings(session, tenant.id, given, drop=dropped)
-            new = store.get_settings(session, tenant.id)
-        before, after = ({key: of.get(key) for key in values} for of in (old, new))
-        if before != after:
-            self._put_on_record(
-                tenant.id, "set", "tenant_settings", str(tenant.id), before=before, after=after
-            )
-        return new
-
-    def keys(self, tenant: str, after: UUID | None, limit: int) -> list[ApiKey]:
+    def page(self, tenant: str, after: UUID | None, limit: int) -> list[ApiKey]:
         """A page of the keys of a tenant, oldest first.
 
         Raises:
@@ -219,7 +71,7 @@ class Administration:
             found = the_tenant(session, tenant)
             return store.list_keys(session, found.id, after=after, limit=limit)
 
-    def key(self, name: str) -> ApiKey:
+    def find(self, name: str) -> ApiKey:
         """The key of an id or shown prefix.
 
         Raises:
@@ -228,7 +80,7 @@ class Administration:
         with managing(self._database) as session:
             return _key(session, name)
 
-    def create_key(
+    def create(
         self,
         tenant: str,
         name: str,
@@ -252,11 +104,11 @@ class Administration:
             tenancy.check_end(expires_at, datetime.now(UTC), _days_max(session, found.id))
             made = self._add_key(session, found.id, name, read, expires_at, **terms)
         self._put_on_record(
-            found.id, "create", "api_key", str(made.key.id), after=described(made.key)
+            found.id, "create", "api_key", str(made.key.id), after=_described(made.key)
         )
         return made
 
-    def change_key(self, name: str, changes: Mapping[str, Any]) -> ApiKey:
+    def change(self, name: str, changes: Mapping[str, Any]) -> ApiKey:
         """Change a key's name, scopes, networks, holder or expires_at; it is effective in every
         process within OPSLEDGER_KEY_CACHE_S.
 
@@ -277,12 +129,12 @@ class Administration:
             stored = {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
             store.change_key(session, old, stored)
         new = replace(old, **values)
-        before, after = ({field: described(key)[field] for field in values} for key in (old, new))
+        before, after = ({field: _described(key)[field] for field in values} for key in (old, new))
         act = "restrict" if set(values) == {"networks"} else "update"
         self._put_on_record(old.tenant_id, act, "api_key", str(old.id), before=before, after=after)
         return new
 
-    def rotate_key(self, name: str, overlap: timedelta) -> Rotation:
+    def rotate(self, name: str, overlap: timedelta) -> Rotation:
         """Replace a key by a new one that may do the same; the old one works until an overlap ends.
 
         Raises:
@@ -312,12 +164,12 @@ class Administration:
             "rotate",
             "api_key",
             str(old.id),
-            before=described(old),
-            after={**described(made.key), "old_key_ends_at": format_time(now + overlap)},
+            before=_described(old),
+            after={**_described(made.key), "old_key_ends_at": format_time(now + overlap)},
         )
         return Rotation(made, old, now + overlap)
 
-    def revoke_key(self, name: str) -> ApiKey:
+    def revoke(self, name: str) -> ApiKey:
         """End a key now.
 
         Raises:
@@ -328,7 +180,7 @@ class Administration:
         with managing(self._database) as session:
             old = _living_key(session, name)
             store.revoke_keys(session, [old], now)
-        self._put_on_record(old.tenant_id, "revoke", "api_key", str(old.id), before=described(old))
+        self._put_on_record(old.tenant_id, "revoke", "api_key", str(old.id), before=_described(old))
         return replace(old, revoked_at=now)
 
     def _add_key(
@@ -358,7 +210,7 @@ class Administration:
         return NewKey(key, secret)
 
 
-def described(key: ApiKey) -> dict[str, Any]:
+def _described(key: ApiKey) -> dict[str, Any]:
     """What an audit log says of a key."""
     return {
         "name": key.name,
@@ -368,34 +220,6 @@ def described(key: ApiKey) -> dict[str, Any]:
         "holder": key.holder,
         "expires_at": format_time(key.expires_at) if key.expires_at else None,
     }
-
-
-@contextmanager
-def managing(database: Database) -> Iterator[Any]:
-    """A transaction over all tenants.
-
-    Raises:
-        NotManagedHere: the role may not manage them.
-    """
-    with database.unrestricted_unsafe() as session:
-        if not store.may_manage(session):
-            raise NotManagedHere
-        yield session
-
-
-def the_tenant(session: Any, name: str, *, lock: bool = False) -> Tenant:
-    """The tenant of a slug or id.
-
-    Args:
-        lock: whether nobody else shall change it before this transaction ends.
-
-    Raises:
-        NoSuchTenant: there is none.
-    """
-    found = store.find_tenant(session, name, lock=lock)
-    if found is None:
-        raise NoSuchTenant(f"There is no tenant {name!r}")
-    return found
 
 
 def _key(session: Any, name: str, *, lock: bool = False) -> ApiKey:
