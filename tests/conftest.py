@@ -24,6 +24,7 @@ from app.store.places import open_archive
 from app.store.session import Database
 from tests.support.archive import Archive
 from tests.support.buckets import PLAIN, Seaweed, find_weed
+from tests.support.host import NOWHERE
 from tests.support.product import environment_of, migrated_environment
 from tests.support.servers import PostgresServer, start_broker, start_postgres
 from tests.support.world import World, opened
@@ -214,10 +215,17 @@ def maintenance(environment: dict[str, str]) -> Iterator[Database]:
 
 @pytest.fixture
 def world(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app without a worker: what it captures stays on its disk."""
+    """An app of its own; a worker of other tests may take what it ships."""
     app = create_app(settings)
     yield World(app, maintenance)
     close_app(app, grace_s=0)
+
+
+@pytest.fixture
+def alone(settings: Settings, maintenance: Database) -> Iterator[World]:
+    """An app without a broker: what it keeps stays on its disk."""
+    with opened(replace(settings, redis_url=NOWHERE["redis_url"]), maintenance) as world:
+        yield world
 
 
 @pytest.fixture(scope="session")

@@ -49,9 +49,9 @@ def test_a_tenant_has_the_default_rules_and_may_delete_them(world: World) -> Non
     problem_of(who.delete(f"{RULES}/{rules[0]['id']}"), 404)
 
 
-def test_a_rule_is_made_read_and_changed(world: World) -> None:
+def test_a_rule_is_made_read_and_changed(alone: World) -> None:
     """Whole, and each change leaves an audit log with before and after."""
-    who = world.settle()
+    who = alone.settle()
     body = rule(filters={"provider_name": ["hubspot", "gmail"]}, group_by="provider_name", for_s=60)
     made = who.post(RULES, json=body)
     assert made.status_code == 201
@@ -63,7 +63,7 @@ def test_a_rule_is_made_read_and_changed(world: World) -> None:
     assert changed.json == {**made.json, "threshold": 7.5, "enabled": False}
     assert who.get(path).json == changed.json
     made_log, changed_log = [
-        one for one in spooled(world) if getattr(one, "resource_type", "") == "alert_rule"
+        one for one in spooled(alone) if getattr(one, "resource_type", "") == "alert_rule"
     ]
     assert (made_log.action, changed_log.action) == ("create", "update")
     assert made_log.tenant_id == who.tenant_id

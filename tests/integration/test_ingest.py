@@ -24,13 +24,6 @@ def keyed(settings: Settings, maintenance: Database, worker: None) -> Iterator[W
         yield world
 
 
-@pytest.fixture
-def alone(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app without a broker: what it keeps stays on its disk."""
-    with opened(replace(settings, redis_url=NOWHERE["redis_url"]), maintenance) as world:
-        yield world
-
-
 def test_actions_and_audits_that_were_accepted_are_in_the_log(live: World) -> None:
     """Every field comes back, and where the record came from."""
     tenant = live.settle()

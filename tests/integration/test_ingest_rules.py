@@ -2,8 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -11,22 +9,12 @@ from uuid import uuid4
 import pytest
 from uuid_utils.compat import uuid7
 
-from app.config import Settings
 from app.domain.identity import format_time
-from app.store.session import Database
-from tests.support.host import NOWHERE
 from tests.support.ingest import ACTIONS, AUDITS, call, change, sent, spooled
-from tests.support.world import ALL_SCOPES, Inhabitant, World, opened, problem_of, refused_fields
+from tests.support.world import ALL_SCOPES, Inhabitant, World, problem_of, refused_fields
 
 NOT_AN_ID = str(uuid4())
 FAR = format_time(datetime.now(UTC) + timedelta(hours=1))
-
-
-@pytest.fixture
-def alone(settings: Settings, maintenance: Database) -> Iterator[World]:
-    """An app without a broker: what it keeps stays on its disk."""
-    with opened(replace(settings, redis_url=NOWHERE["redis_url"]), maintenance) as world:
-        yield world
 
 
 @pytest.fixture
