@@ -97,7 +97,7 @@ def counts_by_type(tally: Tally, names: CellNames) -> list[TypeCount]:
 
 def latency_by_provider(tally: Tally, names: CellNames) -> list[ProviderLatency]:
     """How long each provider's successes took, the most called first."""
-    successes = tally.only(names.matching(lambda cell: cell[2] == SUCCESS))
+    successes = tally.only(names.matching(((), (), (SUCCESS,))))
     provider_of = {
         number: names.names_of(number)[1] for number in np.unique(successes.cells["cell"]).tolist()
     }

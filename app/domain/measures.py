@@ -60,7 +60,7 @@ def measured(
     with np.errstate(invalid="ignore", divide="ignore"):
         if measure is Measure.AVERAGE_MS:
             return _sums(places, tally.cells["total_ms"], len(starts)) / count
-        bad = np.isin(tally.cells["cell"], names.matching(lambda cell: cell[2] in FAILED))
+        bad = np.isin(tally.cells["cell"], names.matching(((), (), FAILED)))
         failed = _sums(places[bad], tally.cells["count"][bad], len(starts))
         return failed if measure is Measure.FAILURES else failed / count
 
@@ -88,7 +88,7 @@ def _most(measure: Measure, tally: Tally, names: CellNames, hour: int) -> str:
     """The type and the provider that have the largest share of an hour."""
     own = tally.cells[floors(Grain.HOUR, tally.cells["start"]) == hour]
     if measure in {Measure.FAILURES, Measure.ERROR_RATE}:
-        own = own[np.isin(own["cell"], names.matching(lambda cell: cell[2] in FAILED))]
+        own = own[np.isin(own["cell"], names.matching(((), (), FAILED)))]
     weights = own["total_ms" if measure is Measure.AVERAGE_MS else "count"]
     total = int(weights.sum())
     if not total:

@@ -4,7 +4,7 @@ A cell is what is counted together: an action type, provider and status, or an a
 resource type. Within a tally cells are numbers; CellNames says which is which.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache, reduce
@@ -58,10 +58,17 @@ class CellNames:
         """The names of a cell that has a number."""
         return self._names[number]
 
-    def matching(self, accepts: Callable[[Names], bool]) -> Times:
-        """The numbers of all cells whose names are accepted, ascending."""
-        found = [number for number, names in self._names.items() if accepts(names)]
-        return np.array(sorted(found), dtype=np.int64)
+    def matching(self, wanted: Sequence[Collection[str]]) -> Times:
+        """The numbers of all cells that have wanted names, ascending.
+
+        Args:
+            wanted: for each name of a cell, those that match, none for any.
+        """
+        found = list(self._names.items())
+        for place, some in enumerate(wanted):
+            if some:
+                found = [(number, names) for number, names in found if names[place] in some]
+        return np.array(sorted(number for number, _ in found), dtype=np.int64)
 
 
 def _nothing(dtype: np.dtype[Any]) -> Callable[[], Array]:

@@ -17,7 +17,7 @@ from ..domain.analytics import ProviderLatency, SeriesPoint, SlowAction, TypeCou
 from ..domain.grains import Grain, bounds, cover, floor, from_ms
 from ..domain.logs import Statistics
 from ..domain.records import Kind
-from ..domain.tally import Names, start_of
+from ..domain.tally import start_of
 from .archived import cold_log
 from .cold import ColdStore
 from .rollups import RollupReader
@@ -94,17 +94,13 @@ class ActionAnalytics:
         Args:
             wanted: the action types, providers and statuses that count; none of one kind for any.
         """
-
-        def accepts(names: Names) -> bool:
-            return all(not some or name in some for name, some in zip(names, wanted, strict=True))
-
         start, end = bounds(since, until)
         is_all = not any(wanted)
         tally = self._rollups.tally(
             start, end, coarsest=grain, histograms=not is_all, totals=is_all
         )
         if not is_all:
-            tally = tally.only(self._rollups.names.matching(accepts))
+            tally = tally.only(self._rollups.names.matching(wanted))
         return analytics.series_of(tally, self._rollups.names, grain, start, end)
 
 

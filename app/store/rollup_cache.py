@@ -7,7 +7,7 @@ below a unit is true in every snapshot in which that unit has the same version. 
 nothing of it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -94,16 +94,16 @@ class KnownNames(CellNames):
                 self._names[number] = names
             return number
 
-    def matching(self, accepts: Callable[[Names], bool]) -> Times:
-        """The numbers of all cells whose names are accepted, ascending."""
+    def matching(self, wanted: Sequence[Collection[str]]) -> Times:
+        """The numbers of all cells that have wanted names, ascending."""
         with self._lock:
-            return super().matching(accepts)
+            return super().matching(wanted)
 
-    def mask(self, accepts: Callable[[Names], bool]) -> Array:
-        """Of each cell number whether its names are accepted; below zero from the end on."""
+    def mask(self, wanted: Sequence[Collection[str]]) -> Array:
+        """Of each cell number whether it has wanted names; below zero from the end on."""
         with self._lock:
             chosen = np.zeros(self.last + 1 - self._least, dtype=bool)
-            chosen[super().matching(accepts)] = True
+            chosen[super().matching(wanted)] = True
         return chosen
 
 

@@ -15,10 +15,10 @@ from uuid import UUID
 import numpy as np
 from sqlalchemy.orm import Session
 
-from ..domain.grains import BEGINNING, Grain, Unit, bounds, finer, floor, from_ms, parent_of
+from ..domain.grains import BEGINNING, Grain, Unit, bounds, finer, from_ms, parent_of
 from ..domain.histogram import bucket_of
 from ..domain.records import Kind
-from ..domain.tally import Array, Names, Tally, counts_by_start
+from ..domain.tally import CELL, Array, Tally, counts_by_start
 from .rollup_cache import Block, Waiting
 from .rollup_units import CELLS
 from .rollup_view import RollupView
@@ -37,8 +37,8 @@ class Window:
     """A stretch of time, both ends included, outside of which no record matches.
 
     Attributes:
-        matching: how many records match in it, at most; exactly, if nothing but the cell is asked
-            for and the window is not cut by since or until.
+        matching: how many records match in it, at most; exactly, if the window is not cut by since
+            or until. Of slow ones, which a cell does not count, 1: there is likely to be one.
         rows: about how many records a scan of it reads.
     """
 
@@ -75,11 +75,7 @@ def find_windows(
     """
     view = RollupView(session, tenant_id, kind)
     waiting = view.waiting()
-
-    def accepts(names: Names) -> bool:
-        return all(not some or name in some for name, some in zip(names, wanted, strict=True))
-
-    chosen = view.names.mask(accepts)
+    chosen = view.names.mask(wanted)
     start, end = bounds(since, until)
     if chosen.any() and start < end:
         low = 0 if min_execution_time_ms is None else int(bucket_of(str(min_execution_time_ms)))
@@ -92,6 +88,7 @@ class _Unit:
 
     grain: Grain
     start: int
+    parent: int
     cells: list[_Cell]
     rows: int
     is_finest: bool
@@ -188,36 +185,48 @@ class _Search:
             starts = [unit.start for unit in units if unit.grain is grain]
             found |= {(grain, start): [] for start in starts}
             for part in self._load(finer(grain), starts):
-                found[grain, floor(grain, part.start)].append(part)
+                found[grain, part.parent].append(part)
         return found
 
     def _load(self, grain: Grain, parents: Sequence[int]) -> list[_Unit]:
         """The units of a grain that may have matches in these coarser ones; newest first."""
         late = self._late(grain)
-        found: list[_Unit] = []
-        for parent, block in self._view.blocks(grain, parents):
-            wanted = self._wanted(block)
-            waiting = late.get(parent, {})
-            for start, (cells, _) in waiting.items():
+        blocks = self._view.blocks(grain, parents)
+        wanted = self._wanted([block for _, block in blocks])
+        for parent in parents:
+            for start, (cells, _) in late.get(parent, {}).items():
                 if cells:
                     wanted[start] += cells
-            for start, cells in wanted.items():
+        found: list[_Unit] = []
+        for parent, block in blocks:
+            waiting = late.get(parent, {})
+            for start in wanted.keys() & {*block.versions, *waiting}:
                 rows = block.rows.get(start, 0) + waiting.get(start, ([], 0))[1]
                 # What only waits has minutes; what is folded has finer units only in detail.
                 is_folded_whole = start in block.versions and start not in block.detailed
                 is_finest = grain is Grain.MINUTE or is_folded_whole
-                found.append(_Unit(grain, start, cells, rows, is_finest=is_finest))
+                found.append(_Unit(grain, start, parent, wanted[start], rows, is_finest))
         return sorted(found, key=lambda unit: -unit.start)
 
-    def _wanted(self, block: Block) -> dict[int, list[_Cell]]:
+    def _wanted(self, blocks: Sequence[Block]) -> dict[int, list[_Cell]]:
         """The wanted cells of each unit that has some."""
-        fit = self._chosen[block.numbers]
-        if self._low_bucket:
-            fit &= block.tops >= self._low_bucket
-        places = np.flatnonzero(fit)
         wanted: dict[int, list[_Cell]] = defaultdict(list)
-        if len(places):
-            self._gather(wanted, block.parts[CELLS][places])
+        if not blocks:
+            return wanted
+        # All blocks at once: of a small array, the calls cost more than the elements.
+        fit = self._chosen[np.concatenate([block.numbers for block in blocks])]
+        if self._low_bucket:
+            fit &= np.concatenate([block.tops for block in blocks]) >= self._low_bucket
+        places = np.flatnonzero(fit)
+        cells = np.empty(len(places), dtype=CELL)
+        ends = np.cumsum([len(block.numbers) for block in blocks])
+        cuts = np.searchsorted(places, ends).tolist()
+        for block, begin, low, high in zip(
+            blocks, [0, *ends.tolist()], [0, *cuts], cuts, strict=False
+        ):
+            if low < high:
+                cells[low:high] = block.parts[CELLS][places[low:high] - begin]
+        self._gather(wanted, cells)
         return wanted
 
     def _gather(self, wanted: dict[int, list[_Cell]], cells: Array) -> None:
@@ -248,8 +257,9 @@ class _Search:
         for first, last, count in unit.stretches():
             if first < self._end and last >= self._start:
                 rows = count if first == last else unit.rows
+                matching = 1 if self._low_bucket else count
                 low, high = max(first, self._start), min(last, self._end - 1)
-                yield Window(from_ms(low), from_ms(high), count, rows)
+                yield Window(from_ms(low), from_ms(high), matching, rows)
 
 
 def _stretches(cell: _Cell) -> list[tuple[int, int, int]]:

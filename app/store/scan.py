@@ -123,16 +123,14 @@ class Scan:
         """The page, if the newest rows fill it or promise that some more will; else nothing."""
         page, enough = self._wanted.page, self._wanted.enough
         start = f"l.created_at >= {self._moment(week_of(self.top) - WEEK)}"
-        rows = GLANCE_ROWS
-        while rows <= rows_max:
+        for rows in (GLANCE_ROWS, rows_max):
             look = self._look(start, 0, rows)
             found = self._execute(f"{look} OFFSET {page.skip} LIMIT {page.limit}")
             if len(found) == page.limit:
                 return found
-            if not found:
+            # The second look ends where the page is full, so it is worth its bound.
+            if not found or rows * enough * LOOK_MARGIN > rows_max * (page.skip + len(found)):
                 break
-            needed = round(rows * enough * LOOK_MARGIN / (page.skip + len(found)))
-            rows = max(needed, rows + GLANCE_ROWS)
         return []
 
     def _look(self, condition: str, passed: int, rows: int | None) -> str:
