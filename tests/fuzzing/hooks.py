@@ -1,5 +1,5 @@
-"""What schemathesis is not to send (what gunicorn refuses by a 414 of its own, before us), what it is
-to ask for, and a check of ours beside its own.
+"""What schemathesis is not to send (what gunicorn refuses by a 414 of its own, before us), what it
+is to ask for, and a check of ours beside its own.
 """
 
 import json

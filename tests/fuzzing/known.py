@@ -1,6 +1,6 @@
 """Ids that a made-up request would not hit on: every other path leads to something that is there.
 
-Else nearly all that asks for one thing by its id would be answered by a 404 before anything is done.
+Else nearly all that asks for one thing by its id would be answered by a 404, and nothing done.
 """
 
 import json
