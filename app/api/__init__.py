@@ -43,7 +43,7 @@ from . import (
 )
 from .adapter import name_operation
 from .hardening import harden, share
-from .identifiers import RestConverter
+from .identifiers import ItemConverter, RestConverter
 from .problems import PROBLEM_TYPE, register_problem_handlers
 from .schemas import ProblemSchema
 from .service import SERVICE, Service
@@ -130,7 +130,7 @@ def register_api(app: flask.Flask, service: Service) -> None:
     """Add every route of the API, its errors and its documentation to the app."""
     app.extensions[SERVICE] = service
     app.config.update(OPENAPI)
-    app.url_map.converters["rest"] = RestConverter
+    app.url_map.converters.update(rest=RestConverter, item=ItemConverter)
     register_problem_handlers(app)
     metrics.measure_requests(app)
     api = ProblemApi(app)

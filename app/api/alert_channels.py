@@ -24,9 +24,12 @@ from .alert_schemas import (
     QueuedSchema,
 )
 from .alerts import READING, managing, put_on_record
+from .declared import path_uuid_parameter
 from .identifiers import path_uuid
 from .parsing import Blueprint
 from .service import current_service
+
+OF_CHANNEL = [path_uuid_parameter("channel_id")]
 
 blueprint = Blueprint("alert_channels", __name__, description="Whom alerts are told to.")
 
@@ -46,6 +49,7 @@ def list_channels() -> list[Channel]:
 @blueprint.no_query()
 @blueprint.arguments(NewChannel)
 @blueprint.response(201, MadeChannelSchema)
+@blueprint.alt_response(409, response="CONFLICT")
 def create_channel(values: dict[str, Any]) -> dict[str, Any]:
     """Make a channel; the secret that verifies a webhook's signatures is shown this once."""
     kind, target = values["kind"], values["target"]
@@ -68,7 +72,7 @@ def create_channel(values: dict[str, Any]) -> dict[str, Any]:
     return {**{name: getattr(channel, name) for name in Channel.__slots__}, "secret": secret}
 
 
-@blueprint.route("/alerts/channels/<channel_id>", methods=["DELETE"])
+@blueprint.route("/alerts/channels/<channel_id>", methods=["DELETE"], parameters=OF_CHANNEL)
 @requires(Scope.ALERTS_WRITE, leaves="one audit log")
 @blueprint.no_query()
 @blueprint.response(204)
@@ -80,7 +84,7 @@ def delete_channel(channel_id: str) -> None:
     put_on_record("delete", "alert_channel", channel.id, before=_plain(channel))
 
 
-@blueprint.route("/alerts/channels/<channel_id>/test", methods=["POST"])
+@blueprint.route("/alerts/channels/<channel_id>/test", methods=["POST"], parameters=OF_CHANNEL)
 @requires(Scope.ALERTS_WRITE, leaves="one audit log, and a delivery")
 @blueprint.no_query()
 @blueprint.response(202, QueuedSchema)

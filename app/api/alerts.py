@@ -31,6 +31,7 @@ from .alert_schemas import (
     Silence,
     TrialSchema,
 )
+from .declared import path_uuid_parameter
 from .identifiers import path_uuid
 from .paging import next_link
 from .parsing import Blueprint
@@ -44,6 +45,9 @@ _TYPES: dict[str, Any] = {
     "comparison": Comparison,
     "severity": Severity,
 }
+
+OF_ALERT = [path_uuid_parameter("alert_id")]
+OF_RULE = [path_uuid_parameter("rule_id")]
 
 blueprint = Blueprint("alerts", __name__, description="What fires, by which rules, who is told.")
 
@@ -87,7 +91,7 @@ def list_alerts(query: dict[str, Any]) -> tuple[Sequence[Alert], int, dict[str, 
     return shown, 200, {"Link": next_link(str(shown[-1].id))}
 
 
-@blueprint.route("/alerts/<alert_id>")
+@blueprint.route("/alerts/<alert_id>", parameters=OF_ALERT)
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, AlertDetailSchema)
@@ -99,7 +103,7 @@ def get_alert(alert_id: str) -> dict[str, Any]:
     return {**{name: getattr(alert, name) for name in Alert.__slots__}, "events": events}
 
 
-@blueprint.route("/alerts/<alert_id>/acknowledge", methods=["POST"])
+@blueprint.route("/alerts/<alert_id>/acknowledge", methods=["POST"], parameters=OF_ALERT)
 @requires(Scope.ALERTS_WRITE, leaves="one audit log, and an event of the alert")
 @blueprint.no_query()
 @blueprint.response(200, AlertSchema)
@@ -114,7 +118,7 @@ def acknowledge_alert(alert_id: str) -> Alert:
     return replace(alert, acknowledged_at=now, acknowledged_by=by)
 
 
-@blueprint.route("/alerts/<alert_id>/silence", methods=["POST"])
+@blueprint.route("/alerts/<alert_id>/silence", methods=["POST"], parameters=OF_ALERT)
 @requires(Scope.ALERTS_WRITE, leaves="one audit log, and an event of the alert")
 @blueprint.no_query()
 @blueprint.arguments(Silence)
@@ -146,6 +150,7 @@ def list_rules() -> list[Rule]:
 @blueprint.no_query()
 @blueprint.arguments(NewRule)
 @blueprint.response(201, RuleSchema)
+@blueprint.alt_response(409, response="CONFLICT")
 def create_rule(values: dict[str, Any]) -> Rule:
     """Make a rule; it is evaluated from now on."""
     rule = _checked(Rule(id=uuid7(), **_typed(values)))
@@ -156,7 +161,7 @@ def create_rule(values: dict[str, Any]) -> Rule:
     return rule
 
 
-@blueprint.route("/alerts/rules/<rule_id>")
+@blueprint.route("/alerts/rules/<rule_id>", parameters=OF_RULE)
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, RuleSchema)
@@ -166,11 +171,12 @@ def get_rule(rule_id: str) -> Rule:
         return _rule(session, tenant_id, rule_id)
 
 
-@blueprint.route("/alerts/rules/<rule_id>", methods=["PATCH"])
+@blueprint.route("/alerts/rules/<rule_id>", methods=["PATCH"], parameters=OF_RULE)
 @requires(Scope.ALERTS_WRITE, leaves="one audit log")
 @blueprint.no_query()
 @blueprint.arguments(RuleChanges)
 @blueprint.response(200, RuleSchema)
+@blueprint.alt_response(409, response="CONFLICT")
 def change_rule(values: dict[str, Any], rule_id: str) -> Rule:
     """Change the given fields of a rule; alerts that are open go by the rule as it is then."""
     with managing() as (session, tenant_id):
@@ -182,7 +188,7 @@ def change_rule(values: dict[str, Any], rule_id: str) -> Rule:
     return after
 
 
-@blueprint.route("/alerts/rules/<rule_id>", methods=["DELETE"])
+@blueprint.route("/alerts/rules/<rule_id>", methods=["DELETE"], parameters=OF_RULE)
 @requires(Scope.ALERTS_WRITE, leaves="one audit log")
 @blueprint.no_query()
 @blueprint.response(204)

@@ -96,7 +96,7 @@ def search_contacts(query: dict[str, Any]) -> Page:
         return page_of(crm.search(query["q"], limit=query["limit"], after=query["after"]))
 
 
-@blueprint.route("/crm/contacts/<contact_id>")
+@blueprint.route("/crm/contacts/<item:contact_id>")
 @operates("crm_get")
 @blueprint.no_query()
 @blueprint.response(200, ContactSchema)
@@ -107,7 +107,7 @@ def get_contact(contact_id: str) -> Contact:
         return crm.get(wanted)
 
 
-@blueprint.route("/crm/contacts/<contact_id>", methods=["PATCH"])
+@blueprint.route("/crm/contacts/<item:contact_id>", methods=["PATCH"])
 @operates("crm_update")
 @blueprint.no_query()
 @blueprint.arguments(ContactChanges)
@@ -119,7 +119,7 @@ def update_contact(values: dict[str, Any], contact_id: str) -> Contact:
         return crm.update(wanted, values)
 
 
-@blueprint.route("/crm/contacts/<contact_id>", methods=["DELETE"])
+@blueprint.route("/crm/contacts/<item:contact_id>", methods=["DELETE"])
 @operates("crm_delete")
 @blueprint.no_query()
 @blueprint.response(204)

@@ -34,6 +34,7 @@ from ..pipeline.exporting import withheld
 from ..store.everything import read_everything
 from ..store.exports import add_export, count_open, find_export, list_exports
 from ..telemetry import get_logger
+from .declared import path_uuid_parameter
 from .fields import ActionType, Status, Timestamp, text, whole_number
 from .identifiers import path_uuid
 from .parsing import Blueprint
@@ -43,6 +44,7 @@ from .service import current_service, current_tenant
 LISTED_MAX = 100
 FILE_CHUNK_BYTES = 256 * 1024
 LEAVES = "one audit log: who exports what"
+OF_EXPORT = [path_uuid_parameter("export_id")]
 BINARY = {"type": "string", "format": "binary"}
 TYPES = {ExportFormat.CSV: "text/csv", ExportFormat.JSONL: "application/jsonl"}
 
@@ -164,7 +166,7 @@ def list_all() -> list[dict[str, Any]]:
         return [_shown(one) for one in list_exports(session, current_tenant(), LISTED_MAX)]
 
 
-@blueprint.route("/exports/<export_id>")
+@blueprint.route("/exports/<export_id>", parameters=OF_EXPORT)
 @requires(Scope.LOGS_EXPORT, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, ExportSchema)
@@ -173,7 +175,7 @@ def get_export(export_id: str) -> dict[str, Any]:
     return _shown(_find(path_uuid("export_id", export_id)))
 
 
-@blueprint.route("/exports/<export_id>/file")
+@blueprint.route("/exports/<export_id>/file", parameters=OF_EXPORT)
 @blueprint.arguments(LinkQuery, location="query")
 @blueprint.response(200, BINARY, content_type="application/octet-stream")
 @blueprint.doc(security=[])

@@ -26,6 +26,7 @@ from ..store import forward_progress, forwarding
 from ..store.forwarding import Standing, plain_values
 from ..vault import NoCredentialKeys
 from .alerts import managing, put_on_record
+from .declared import path_uuid_parameter
 from .forward_schemas import (
     CountSchema,
     DestinationChanges,
@@ -48,6 +49,8 @@ LEAVES = "one audit log"
 RESOURCE = "forward_destination"
 BASE = "/forwarding/destinations"
 KEYS_RULE = "holds secrets, which this platform cannot keep: it has no OPSLEDGER_CREDENTIAL_KEYS"
+
+OF_DESTINATION = [path_uuid_parameter("destination_id")]
 
 blueprint = Blueprint("forwarding", __name__, description="Where records are sent on to.")
 
@@ -91,7 +94,7 @@ def create_destination(values: dict[str, Any]) -> dict[str, Any]:
     return {**shown_destination(made, None), "secret": shown}
 
 
-@blueprint.route(f"{BASE}/<destination_id>")
+@blueprint.route(f"{BASE}/<destination_id>", parameters=OF_DESTINATION)
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.no_query()
 @blueprint.response(200, DestinationSchema)
@@ -104,7 +107,7 @@ def get_destination(destination_id: str) -> dict[str, Any]:
     return shown_destination(found, standing)
 
 
-@blueprint.route(f"{BASE}/<destination_id>", methods=["PATCH"])
+@blueprint.route(f"{BASE}/<destination_id>", methods=["PATCH"], parameters=OF_DESTINATION)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.arguments(DestinationChanges)
@@ -133,7 +136,7 @@ def change_destination(values: dict[str, Any], destination_id: str) -> dict[str,
     return shown_destination(after, None)
 
 
-@blueprint.route(f"{BASE}/<destination_id>", methods=["DELETE"])
+@blueprint.route(f"{BASE}/<destination_id>", methods=["DELETE"], parameters=OF_DESTINATION)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(204)
@@ -145,7 +148,7 @@ def delete_destination(destination_id: str) -> None:
     put_on_record("delete", RESOURCE, found.id, before=plain_values(found))
 
 
-@blueprint.route(f"{BASE}/<destination_id>/pause", methods=["POST"])
+@blueprint.route(f"{BASE}/<destination_id>/pause", methods=["POST"], parameters=OF_DESTINATION)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(200, DestinationSchema)
@@ -154,7 +157,7 @@ def pause_destination(destination_id: str) -> dict[str, Any]:
     return _switch(destination_id, DestinationState.PAUSED)
 
 
-@blueprint.route(f"{BASE}/<destination_id>/resume", methods=["POST"])
+@blueprint.route(f"{BASE}/<destination_id>/resume", methods=["POST"], parameters=OF_DESTINATION)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(200, DestinationSchema)
@@ -163,7 +166,7 @@ def resume_destination(destination_id: str) -> dict[str, Any]:
     return _switch(destination_id, DestinationState.ACTIVE)
 
 
-@blueprint.route(f"{BASE}/<destination_id>/test", methods=["POST"])
+@blueprint.route(f"{BASE}/<destination_id>/test", methods=["POST"], parameters=OF_DESTINATION)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.response(202, DestinationSchema)
@@ -176,7 +179,7 @@ def test_destination(destination_id: str) -> dict[str, Any]:
     return shown_destination(found, None)
 
 
-@blueprint.route(f"{BASE}/<destination_id>/replay", methods=["POST"])
+@blueprint.route(f"{BASE}/<destination_id>/replay", methods=["POST"], parameters=OF_DESTINATION)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.arguments(ReplayWindow)
@@ -192,7 +195,7 @@ def replay_window(values: dict[str, Any], destination_id: str) -> dict[str, Any]
     return {"id": replay_id, "since": since, "until": until}
 
 
-@blueprint.route(f"{BASE}/<destination_id>/dead-letters")
+@blueprint.route(f"{BASE}/<destination_id>/dead-letters", parameters=OF_DESTINATION)
 @requires(Scope.LOGS_READ, leaves_nothing=READING)
 @blueprint.arguments(LettersQuery, location="query")
 @blueprint.response(200, LetterSchema(many=True))
@@ -211,7 +214,9 @@ def list_dead_letters(
     return letters[:limit], 200, {"Link": next_link(str(letters[limit - 1].id))}
 
 
-@blueprint.route(f"{BASE}/<destination_id>/dead-letters/retry", methods=["POST"])
+@blueprint.route(
+    f"{BASE}/<destination_id>/dead-letters/retry", methods=["POST"], parameters=OF_DESTINATION
+)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.arguments(LettersChosen)
@@ -221,7 +226,9 @@ def retry_dead_letters(values: dict[str, Any], destination_id: str) -> dict[str,
     return _settle_letters(destination_id, values["ids"], "retry")
 
 
-@blueprint.route(f"{BASE}/<destination_id>/dead-letters/drop", methods=["POST"])
+@blueprint.route(
+    f"{BASE}/<destination_id>/dead-letters/drop", methods=["POST"], parameters=OF_DESTINATION
+)
 @requires(Scope.FORWARDING_WRITE, leaves=LEAVES)
 @blueprint.no_query()
 @blueprint.arguments(LettersChosen)

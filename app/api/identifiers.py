@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from werkzeug.routing import PathConverter
+from werkzeug.routing import BaseConverter, PathConverter
 
 from ..domain.identity import read_uuid
 from ..domain.records import IDENTIFIER_CHARS_MAX
@@ -17,6 +17,12 @@ class RestConverter(PathConverter):
 
     regex = r"[\s\S]+?"
     part_isolating = False
+
+
+class ItemConverter(BaseConverter):
+    """An id of a provider's, but for the one that is the way to the search beside it."""
+
+    regex = r"(?!search\Z)[^/]+"
 
 
 def path_uuid(name: str, value: str) -> UUID:

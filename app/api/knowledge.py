@@ -100,7 +100,7 @@ def search_documents(query: dict[str, Any]) -> Page:
         return page_of(knowledge.search(query["q"], limit=query["limit"], after=query["after"]))
 
 
-@blueprint.route("/knowledge/documents/<document_id>")
+@blueprint.route("/knowledge/documents/<item:document_id>")
 @operates("knowledge_get")
 @blueprint.no_query()
 @blueprint.response(200, DocumentSchema)
@@ -111,7 +111,7 @@ def get_document(document_id: str) -> Document:
         return knowledge.get(wanted)
 
 
-@blueprint.route("/knowledge/documents/<document_id>", methods=["PATCH"])
+@blueprint.route("/knowledge/documents/<item:document_id>", methods=["PATCH"])
 @operates("knowledge_update")
 @blueprint.no_query()
 @blueprint.arguments(DocumentChanges)
@@ -123,7 +123,7 @@ def update_document(values: dict[str, Any], document_id: str) -> Document:
         return knowledge.update(wanted, values)
 
 
-@blueprint.route("/knowledge/documents/<document_id>", methods=["DELETE"])
+@blueprint.route("/knowledge/documents/<item:document_id>", methods=["DELETE"])
 @operates("knowledge_delete")
 @blueprint.no_query()
 @blueprint.response(204)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.fuzzing import fuzz, rounds
+from tests.fuzzing import SECRETS, fuzz, rounds
 from tests.fuzzing.items import faults
 from tests.support.ingest import call
 from tests.support.product import Product
@@ -21,7 +21,7 @@ def web(
 ) -> Iterator[tuple[Product, dict[str, str]]]:
     """The service in gunicorn, on the shared servers."""
     folder = tmp_path_factory.mktemp("fuzz")
-    env = {**os.environ, **environment, "OPSLEDGER_DATA_DIR": str(folder / "data")}
+    env = {**os.environ, **environment, **SECRETS, "OPSLEDGER_DATA_DIR": str(folder / "data")}
     with Product(env, folder, ("web",)) as product:
         yield product, env
 

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.fuzzing import fuzz, rounds
+from tests.fuzzing import SECRETS, fuzz, rounds
 from tests.support.product import Product, migrated_environment
 from tests.support.servers import start_broker, start_postgres
 
@@ -52,7 +52,7 @@ def _fuzz_all(
     """How many cases there were, and whether all were answered as they should be."""
     postgres.ensure_database(DATABASE)
     link = {"REDIS_URL": broker.url} if broker else {}
-    env = migrated_environment(postgres.urls(DATABASE), link, folder)
+    env = migrated_environment(postgres.urls(DATABASE), {**link, **SECRETS}, folder)
     total, passed = 0, True
     with Product(env, folder, ("web", "worker")) as product:
         plan = rounds(env)

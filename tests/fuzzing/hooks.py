@@ -1,5 +1,5 @@
-"""What schemathesis is not to send (what gunicorn refuses by a 414 of its own, before us), and a
-check of ours beside its own.
+"""What schemathesis is not to send (what gunicorn refuses by a 414 of its own, before us), what it
+is to ask for, and a check of ours beside its own.
 """
 
 import json
@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 import schemathesis
 
 from tests.fuzzing.items import INGEST, faults
+from tests.fuzzing.known import fill
 
 LINE_BYTES_MAX = 8_000  # gunicorn's own bound is 8,190, with method and version
 
@@ -20,6 +21,12 @@ def filter_case(_: Any, case: Any) -> bool:
     segments = [str(value) for value in (case.path_parameters or {}).values()]
     path = quote("".join(segments), safe="", errors="surrogatepass")
     return len(query) + len(path) < LINE_BYTES_MAX
+
+
+@schemathesis.hook
+def before_call(_: Any, case: Any, __: Any) -> None:
+    """See `fill`."""
+    fill(case)
 
 
 @schemathesis.check

@@ -19,11 +19,11 @@ COUNTING = {"/logs/analytics/actions-by-type", "/logs/analytics/timeseries"}
 FORECASTING = {"/logs/analytics/trends": "days", "/logs/analytics/anomalies": "anomalies"}
 # What is sent to a path that ends so, to change what is there.
 TAKEOVERS = {
-    "<contact_id>": {"company": "taken over"},
+    "<item:contact_id>": {"company": "taken over"},
     "<ticket_id>": {"subject": "taken over"},
     "comments": {"body": "taken over"},
     "<event_id>": {"title": "taken over"},
-    "<document_id>": {"title": "taken over"},
+    "<item:document_id>": {"title": "taken over"},
     "<rule_id>": {"name": "taken over"},
     "silence": {"minutes": 5},
     "<destination_id>": {"name": "taken over"},
@@ -108,7 +108,7 @@ def path_of(rule: Rule, values: dict[str, str]) -> str:
     assert not missing, f"teach this test what {missing} of {rule.rule} names"
     path = rule.rule
     for name in rule.arguments:
-        for form in (f"<{name}>", f"<rest:{name}>", f"<path:{name}>"):
+        for form in (f"<{kind}{name}>" for kind in ("", "rest:", "item:", "path:")):
             path = path.replace(form, quote(values[name], safe=""))
     assert "<" not in path
     return path

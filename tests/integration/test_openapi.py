@@ -18,7 +18,7 @@ from app.domain.access import Scope
 from app.domain.records import BUILTIN_ACTION_TYPES
 from app.store.session import Database
 from tests.support.household import Household, furnish
-from tests.support.world import Inhabitant, opened, refused_fields
+from tests.support.world import Inhabitant, opened, problem_of, refused_fields
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +94,14 @@ def test_every_route_of_the_api_is_documented(house: Household, document: dict[s
 def test_allow_names_the_methods_that_are_documented(
     house: Household, document: dict[str, Any]
 ) -> None:
-    """The path of a search is also that of a contact, say, whose id is `search`."""
+    """Also where the path of a search looks like that of a contact, say."""
     documented: dict[str, set[str]] = {}
     for path, method, _ in operations(document):
         documented.setdefault(path, {"HEAD", "OPTIONS"}).add(method)
     for path, methods in documented.items():
         answer = house.who.client.options(path.format(**house.path_values))
         allowed = set(answer.headers["Allow"].split(", "))
-        also = {"PATCH", "DELETE"} if path.endswith("/search") else set()
-        assert allowed - also | {"HEAD"} == methods | {"HEAD"}, path
+        assert allowed | {"HEAD"} == methods | {"HEAD"}, path
 
 
 def test_every_operation_says_what_it_does(document: dict[str, Any]) -> None:
@@ -158,6 +157,51 @@ def test_every_parameter_is_documented_as_it_is_taken(
         assert by_place["query"] == known, f"{method} {path}"
         with_query += bool(known)
     assert with_query >= 7
+
+
+def test_ids_that_have_to_be_uuids_are_documented_so(
+    house: Household, document: dict[str, Any]
+) -> None:
+    """What refuses another form says by its schema which one it takes."""
+    for path, method, operation in operations(document):
+        for parameter in operation["parameters"]:
+            if parameter["in"] != "path":
+                continue
+            name = parameter["name"]
+            filled = path.format(**{**house.path_values, name: "no-uuid"})
+            answer = house.asker(path).client.open(
+                filled, method=method, headers=house.asker(path).headers, json={}
+            )
+            is_uuid = answer.status_code == 400 and any(
+                (error["field"], "UUID" in error["detail"]) == (name, True)
+                for error in answer.json.get("errors", ())
+            )
+            assert (parameter["schema"].get("format") == "uuid") >= is_uuid, f"{method} {path}"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/alerts/rules", {"kind": "action", "figure": "count", "threshold": 1, "window_s": 60}),
+        ("/alerts/channels", {"kind": "webhook", "target": "https://example.com/"}),
+        ("/views", {"log": "actions", "query": ""}),
+    ],
+)
+def test_a_name_that_is_taken_is_a_conflict_and_documented(
+    house: Household, document: dict[str, Any], path: str, body: dict[str, Any]
+) -> None:
+    """To make another of the name, and to give one the name of another."""
+    first, second = ({**body, "name": f"taken {number} {path}"} for number in range(2))
+    assert house.who.post(BASE + path, json=first).status_code == 201
+    problem_of(house.who.post(BASE + path, json=first), 409)
+    assert "409" in document["paths"][BASE + path]["post"]["responses"]
+    changed = [one for one in document["paths"] if re.fullmatch(rf"{BASE}{path}/{{\w+}}", one)]
+    (one,) = changed
+    if "patch" in document["paths"][one]:
+        other = house.who.post(BASE + path, json=second).json["id"]
+        renamed = house.who.patch(f"{BASE}{path}/{other}", json={"name": first["name"]})
+        problem_of(renamed, 409)
+        assert "409" in document["paths"][one]["patch"]["responses"]
 
 
 def test_the_bounds_of_parameters_are_documented(document: dict[str, Any]) -> None:
