@@ -168,6 +168,14 @@ class NotKept(OpsledgerError):
     """This host cannot keep records at the moment; none of these was kept, send them again."""
 
 
+class BrokerAway(OpsledgerError):
+    """The broker cannot be reached at the moment; send the shipment again."""
+
+
+class LedgerAway(OpsledgerError):
+    """The Opsledger that this host ships to does not take records at the moment; they wait here."""
+
+
 class RecordRefused(OpsledgerError):
     """Postgres refused the record; it is a dead letter now, with the reason beside it."""
 
