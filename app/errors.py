@@ -308,6 +308,19 @@ class ServerAway(ProviderAway):
     """
 
 
+class ProviderNotInstalled(ProviderError):
+    """The provider's own client is not installed here; it was asked nothing."""
+
+    def __init__(self, provider: str, package: str) -> None:
+        super().__init__(
+            f"{provider} needs the Python package {package}, which this host lacks:"
+            " pip install -r requirements/providers.txt",
+            code=ProviderCode.UNAVAILABLE,
+            provider_code="not_installed",
+            untouched=True,
+        )
+
+
 class ProviderNonsense(ProviderError):
     """The provider answered something that is no answer to what it was asked."""
 

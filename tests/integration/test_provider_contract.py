@@ -4,6 +4,7 @@ Those elsewhere are fakes on this host, held to what the providers publish of th
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from sqlalchemy import text
 from app.config import load_settings
 from app.domain.resources import Resource
 from app.errors import ProviderCode, ProviderError
-from app.providers import google
+from app.providers import google, hubspot
 from app.providers.catalogue import KINDS, kinds_of
 from app.providers.protocols import CAPABILITIES, Capability
 from app.store.provider_accounts import delete_account, put_account
@@ -349,6 +350,121 @@ def test_every_outcome_of_a_read_is_told_and_on_record(desk: Desk, outcome: str)
         assert exchange["method"] == asked.method == "GET"
         assert exchange["url"].endswith(asked.path.partition("?")[0])
     assert not any(secret in json.dumps(kept, default=str) for secret in SECRETS)
+
+
+def written(desk: Desk, item_id: str, act: str) -> None:
+    """Change, delete or comment on a thing."""
+    if act == "update":
+        desk.call.update(desk.tenant, item_id, CHANGES[desk.name])
+    elif act == "comment":
+        desk.call.comment(desk.tenant, item_id, {"body": "Looking", "public": True})
+    else:
+        desk.call.delete(desk.tenant, item_id)
+
+
+WRITES = [
+    (name, provider, act)
+    for name, provider in EVERY
+    if provider in FAKES
+    for act in {
+        "crm": ("update", "delete"),
+        "calendar": ("update", "delete"),
+        "helpdesk": ("update", "comment"),
+    }.get(name, ())
+]
+
+
+@pytest.mark.parametrize(
+    ("desk", "act"),
+    [((name, provider), act) for name, provider, act in WRITES],
+    indirect=["desk"],
+    ids=["-".join(each) for each in WRITES],
+)
+def test_every_outcome_of_a_write_is_told_and_on_record(desk: Desk, act: str) -> None:
+    """A change and a deletion are the same twice, so they are tried again; a comment is tried
+    again only if the provider certainly did nothing (429).
+    """
+    assert desk.fake is not None
+    for outcome, (faults, read_code, read_tries) in OUTCOMES.items():
+        item_id, code, tries = desk.make().id, read_code, read_tries
+        if act == "comment" and not outcome.startswith("429"):
+            code, tries = code or ProviderCode.UNAVAILABLE, 1
+        desk.fake.faults = list(faults)
+        before, seen = len(records(desk)), len(desk.fake.seen)
+        if code is None:
+            written(desk, item_id, act)
+        else:
+            with pytest.raises(ProviderError) as refusal:
+                written(desk, item_id, act)
+            assert refusal.value.code is code, outcome
+        desk.fake.faults = []
+        kept = records(desk)[before:]
+        calls = len(desk.fake.seen) - seen - len(kept)
+        assert calls == (1 if code is None and desk.name == "crm" and act == "update" else 0)
+        assert len(kept) == tries, outcome
+        last = {None: "success", ProviderCode.TIMEOUT: "timeout"}.get(code, "failure")
+        assert [record["status"] for record in kept] == ["retry"] * (tries - 1) + [last], outcome
+        assert all(item_id in record["request_payload"].values() for record in kept)
+        assert not any(secret in json.dumps(kept, default=str) for secret in SECRETS)
+
+
+@of(*ALL, but=ELSEWHERE)
+@pytest.mark.parametrize("outcome", ["429=9", "429=0", "400", "401", "malformed"])
+def test_every_outcome_of_a_creation_is_told_and_on_record(desk: Desk, outcome: str) -> None:
+    """What a provider refused is made again where it says so; what it answered in a form that
+    nobody can read may have been made.
+    """
+    assert desk.fake is not None
+    keyed = desk.provider in ("zendesk", "google_calendar")
+    tries = 2 if outcome == "429=0" or (outcome == "malformed" and keyed) else 1
+    desk.fake.faults = [outcome]
+    if tries == 2:
+        desk.make()
+        statuses = ["retry", "success"]
+    else:
+        with pytest.raises(ProviderError) as refusal:
+            desk.make()
+        code = {"429=9": "rate_limited", "400": "invalid", "401": "unauthorized"}
+        assert refusal.value.code == code.get(outcome, "unavailable")
+        statuses = ["failure"]
+    assert [record["status"] for record in records(desk)] == statuses
+    desk.fake.faults = []
+    made = tries == 2 or outcome == "malformed"
+    assert len(desk.page().items) == (1 if made else 0)
+
+
+@of("crm", "calendar", "email", but=("sandbox",))
+def test_a_client_that_is_not_installed_is_named(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """503 and one record, not a mistake of ours."""
+    package = "hubspot" if desk.provider == "hubspot" else "googleapiclient"
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    missing = Missing(package)
+    monkeypatch.setattr(sys, "meta_path", [missing, *sys.meta_path])
+    for cached in (hubspot._sdk, google._service):
+        cached.cache_clear()
+    with pytest.raises(ProviderError, match=f"{desk.provider} needs .* {package}") as refusal:
+        desk.page()
+    assert refusal.value.status == 503
+    (record,) = records(desk)
+    assert record["status"] == "failure"
+    assert "requirements/providers.txt" in record["error_message"]
+    monkeypatch.undo()
+    assert desk.page().items == []
+
+
+class Missing:
+    """Finds no module of a package, as where it is not installed."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, *_: object) -> None:
+        """Say so for the package, and leave the others to those who know them."""
+        if name.partition(".")[0] == self.package:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=self.package)
 
 
 @of(*ALL, but=ELSEWHERE)
