@@ -2,10 +2,13 @@
 change, before and after, once it is committed.
 
 Units of work are seen at the flush, bulk statements (`update()`, `delete()`, `insert()` through the
-session) by reading the rows they touch before and after. What is rolled back leaves nothing.
+session, and its old bulk methods) by reading the rows they touch before and after. What is rolled
+back leaves nothing.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from sqlalchemy import event, inspect, select
@@ -37,10 +40,10 @@ def audit_changes(session: Any, audit: AuditService | None = None) -> None:
     The record's resource_type is the table's name, its resource_id the primary key (several parted
     by slashes). `__audited__` may also be a collection of the attributes that count.
 
-    The old `bulk_save_objects`, `bulk_insert_mappings` and `bulk_update_mappings` are not seen:
-    SQLAlchemy tells nobody of them.
+    SQL on bare connections is not seen.
     """
     service = audit or AuditService()
+    _watch_old_bulk(session)
     event.listen(session, "before_flush", _note_changed)
     event.listen(session, "after_flush", _note_flushed)
     event.listen(session, "do_orm_execute", _note_bulk)
@@ -82,19 +85,15 @@ def _note_bulk(state: ORMExecuteState) -> Any:
     if names is None:
         return None
     if state.is_insert:
-        return _insert(state, mapper, names)
+        return _insert(state, mapper)
     return _change(state, mapper, names)
 
 
-def _insert(state: ORMExecuteState, mapper: Mapper[Any], names: list[str]) -> Any:
+def _insert(state: ORMExecuteState, mapper: Mapper[Any]) -> Any:
     result = state.invoke_statement()
     given: Any = state.parameters
     rows = given if isinstance(given, list) else [given] if given else [_values(state.statement)]
-    for row in rows[:BULK_ROWS_MAX]:
-        new = {name: row[name] for name in names if name in row}
-        keys = [row.get(str(column.key)) for column in mapper.primary_key]
-        key = "/".join(map(str, keys)) if None not in keys else "unknown"
-        _note(state.session, "create", mapper, key, None, new, bulk=len(rows))
+    _note_created(state.session, mapper, rows)
     return result
 
 
@@ -137,6 +136,114 @@ def _reread(
         if row is not None:
             found[key] = tuple(row[width:])
     return found
+
+
+def _watch_old_bulk(session: Any) -> None:
+    """Put steps of ours around the old bulk methods, of which SQLAlchemy tells no listener."""
+    factory = getattr(session, "session_factory", session)  # of a scoped_session
+    owner = getattr(factory, "class_", factory)  # of a sessionmaker, which has one of its own
+    for name, around in (
+        ("bulk_save_objects", _save_objects),
+        ("bulk_insert_mappings", _insert_mappings),
+        ("bulk_update_mappings", _update_mappings),
+    ):
+        setattr(owner, name, _surrounded(owner, getattr(owner, name), around))
+
+
+def _surrounded(owner: Any, plain: Any, around: Callable[..., None]) -> Any:
+    @functools.wraps(plain)
+    def of_class(self: Session, *given: Any, **options: Any) -> None:
+        around(self, functools.partial(plain, self), *given, **options)
+
+    @functools.wraps(plain)
+    def of_session(*given: Any, **options: Any) -> None:
+        around(owner, plain, *given, **options)
+
+    return of_class if isinstance(owner, type) else of_session
+
+
+def _insert_mappings(
+    session: Session,
+    plain: Any,
+    mapper: Any,
+    mappings: Iterable[Change],
+    *more: Any,
+    **options: Any,
+) -> None:
+    rows, found = list(mappings), inspect(mapper).mapper
+    plain(mapper, rows, *more, **options)
+    _note_created(session, found, rows)
+
+
+def _update_mappings(session: Session, plain: Any, mapper: Any, mappings: Iterable[Change]) -> None:
+    rows, found = list(mappings), inspect(mapper).mapper
+    keys = [tuple(row.get(name) for name in _key_names(found)) for row in rows]
+    with _noting_updates(session, found, keys):
+        plain(mapper, rows)
+
+
+def _save_objects(
+    session: Session, plain: Any, objects: Iterable[Any], *more: Any, **options: Any
+) -> None:
+    items = list(objects)
+    states = [inspect(item) for item in items]
+    new = [item for item, state in zip(items, states, strict=True) if state.key is None]
+    known: dict[Mapper[Any], list[tuple[Any, ...]]] = {}
+    for state in states:
+        if state.key is not None:
+            known.setdefault(state.mapper, []).append(tuple(state.identity or ()))
+    with ExitStack() as stack:
+        for mapper, keys in known.items():
+            stack.enter_context(_noting_updates(session, mapper, keys))
+        plain(items, *more, **options)
+    for mapper in dict.fromkeys(inspect(item).mapper for item in new):
+        names = {*_key_names(mapper), *(_audited(mapper) or ())}
+        _note_created(
+            session,
+            mapper,
+            [_now(item, sorted(names)) for item in new if type(item) is mapper.class_],
+        )
+
+
+def _note_created(session: Session, mapper: Mapper[Any], rows: list[Change]) -> None:
+    names = _audited(mapper)
+    if names is None:
+        return
+    for row in rows[:BULK_ROWS_MAX]:
+        new = {name: row[name] for name in names if name in row}
+        keys = [row.get(name) for name in _key_names(mapper)]
+        key = "/".join(map(str, keys)) if None not in keys else "unknown"
+        _note(session, "create", mapper, key, None, new, bulk=len(rows))
+    if len(rows) > BULK_ROWS_MAX:
+        _note(session, "create", mapper, "many", None, None, bulk=len(rows) - BULK_ROWS_MAX)
+
+
+@contextmanager
+def _noting_updates(
+    session: Session, mapper: Mapper[Any], keys: list[tuple[Any, ...]]
+) -> Iterator[None]:
+    """Note what a block makes of the rows of these keys."""
+    names = _audited(mapper)
+    if names is None:
+        yield
+        return
+    if len(keys) > BULK_ROWS_MAX:
+        yield
+        _note(session, "update", mapper, "many", None, None, bulk=len(keys))
+        return
+    columns = [*mapper.primary_key, *(mapper.columns[name] for name in names)]
+    before = _reread(session, mapper, columns, keys)
+    yield
+    after = _reread(session, mapper, columns, keys)
+    for key, old in before.items():
+        was, now = (dict(zip(names, row, strict=True)) for row in (old, after.get(key, old)))
+        if was != now:
+            _note(session, "update", mapper, "/".join(map(str, key)), was, now, bulk=len(keys))
+
+
+def _key_names(mapper: Mapper[Any]) -> list[str]:
+    """The attributes of the primary key."""
+    return [mapper.get_property_by_column(column).key for column in mapper.primary_key]
 
 
 def _keep(session: Session, service: AuditService) -> None:

@@ -14,6 +14,7 @@ from .setting_types import (
     REDIS_SCHEMES,
     InvalidSetting,
     boolean,
+    http_url,
     level,
     networks,
     one_of,
@@ -193,6 +194,28 @@ class Settings(WatchSettings):
         0.25,
         "s",
         "Longest wait of one publish; the shipper retries, requests never wait for it.",
+        seconds,
+    )
+    ship_url: str = _setting(
+        "OPSLEDGER_SHIP_URL",
+        "",
+        "URL",
+        "For capture in an app that has neither our broker nor our database: the Opsledger whose"
+        " ingest API takes its records, as https://ledger.example.com. Empty: the broker does.",
+        http_url,
+    )
+    ship_key: str = _setting(
+        "OPSLEDGER_SHIP_KEY",
+        "",
+        "secret",
+        "The API key for that, with the scope logs:write: of the one tenant whose records these"
+        " are, or the operator's for those of any tenant.",
+    )
+    ship_timeout_s: float = _setting(
+        "OPSLEDGER_SHIP_TIMEOUT_S",
+        5.0,
+        "s",
+        "Longest wait for an answer of its; only the shipper waits, never a request.",
         seconds,
     )
     payload_bytes_max: int = _setting(

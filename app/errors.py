@@ -168,6 +168,14 @@ class NotKept(OpsledgerError):
     """This host cannot keep records at the moment; none of these was kept, send them again."""
 
 
+class BrokerAway(OpsledgerError):
+    """The broker cannot be reached at the moment; send the shipment again."""
+
+
+class LedgerAway(OpsledgerError):
+    """The Opsledger that this host ships to does not take records at the moment; they wait here."""
+
+
 class RecordRefused(OpsledgerError):
     """Postgres refused the record; it is a dead letter now, with the reason beside it."""
 
@@ -298,6 +306,19 @@ class ServerAway(ProviderAway):
 
     It is our own store that is away, so that a provider is not to be left alone for it.
     """
+
+
+class ProviderNotInstalled(ProviderError):
+    """The provider's own client is not installed here; it was asked nothing."""
+
+    def __init__(self, provider: str, package: str) -> None:
+        super().__init__(
+            f"{provider} needs the Python package {package}, which this host lacks:"
+            " pip install -r requirements/providers.txt",
+            code=ProviderCode.UNAVAILABLE,
+            provider_code="not_installed",
+            untouched=True,
+        )
 
 
 class ProviderNonsense(ProviderError):

@@ -14,8 +14,10 @@ from .capture.policies import Policies
 from .capture.recorder import EXTENSION, set_process_recorder
 from .config import Settings, load_settings
 from .domain.records import Record
+from .pipeline.remote import RemoteLedger, open_remote_shipper
 from .pipeline.shipper import Shipper
 from .pipeline.shipping import open_shipper, open_spool
+from .spool import Spool
 from .store.action_types import list_action_types
 from .store.policies import list_policies
 from .store.presence import holds_record
@@ -37,6 +39,9 @@ class Opsledger:
 
     recorder: Recorder
     shipper: Shipper
+    _learn: Callable[[], None]
+    _holds: Callable[[Record], bool]
+    _disconnect: Callable[[], None]
 
     def __init__(
         self,
@@ -55,12 +60,14 @@ class Opsledger:
         """Wire capture into an app; threads and connections come at the first record.
 
         Args:
-            database: reads the receipts of shipments; by DATABASE_URL if not given.
+            database: reads the receipts of shipments; by DATABASE_URL if not given, unless
+                OPSLEDGER_SHIP_URL names another Opsledger that takes the records.
         """
-        database = database or Database.connect(self.settings.database_url)
         spool = open_spool(self.settings)
-        self._database = database
-        self.shipper = open_shipper(spool, database, self.settings, self._learn)
+        if self.settings.ship_url and database is None:
+            self._reach_remote(spool)
+        else:
+            self._reach(spool, database or Database.connect(self.settings.database_url))
         self._policies = Policies(self.settings.policies_path, self.settings.redaction_key)
         self._policies.ask = self.shipper.notify
         self.recorder = Recorder(
@@ -70,7 +77,7 @@ class Opsledger:
             notify=self.shipper.notify,
             learn=self._learn,
             wait=self.shipper.await_receipt,
-            is_stored=self._is_stored,
+            is_stored=self._holds,
             policies=self._policies,
         )
         app.extensions[EXTENSION] = self
@@ -90,18 +97,35 @@ class Opsledger:
             grace_s: for what can still be shipped, in seconds; by the settings if not given.
         """
         self.shipper.stop(grace_s)
-        self._database.close()
+        self._disconnect()
         atexit.unregister(self.shipper.stop)
 
-    def _is_stored(self, record: Record) -> bool:
-        with self._database.tenant(record.tenant_id) as session:
-            return holds_record(session, record)
+    def _reach(self, spool: Spool, database: Database) -> None:
+        """Ship to the broker, and read receipts in the database."""
 
-    def _learn(self) -> None:
-        """Ask the platform for its action types and its tenants' redaction policies."""
-        try:
-            with self._database.unrestricted_unsafe() as session:
-                self.recorder.action_types = frozenset(list_action_types(session))
-                self._policies.learn(list_policies(session))
-        finally:
+        def learn() -> None:
+            """Ask the platform for its action types and its tenants' redaction policies."""
+            try:
+                with database.unrestricted_unsafe() as session:
+                    self.recorder.action_types = frozenset(list_action_types(session))
+                    self._policies.learn(list_policies(session))
+            finally:
+                self._policies.answered = True
+
+        def holds(record: Record) -> bool:
+            with database.tenant(record.tenant_id) as session:
+                return holds_record(session, record)
+
+        self.shipper = open_shipper(spool, database, self.settings, learn)
+        self._learn, self._holds, self._disconnect = learn, holds, database.close
+
+    def _reach_remote(self, spool: Spool) -> None:
+        """Ship to another Opsledger, which also says what it has."""
+
+        def learn() -> None:
+            """Action types and policies are known, and applied, where the records are taken."""
             self._policies.answered = True
+
+        ledger = RemoteLedger(self.settings)
+        self.shipper = open_remote_shipper(spool, ledger, self.settings, learn)
+        self._learn, self._holds, self._disconnect = learn, ledger.holds, ledger.close

@@ -133,6 +133,17 @@ def origins(text: str) -> tuple[str, ...]:
     return given
 
 
+def http_url(text: str) -> str:
+    """The address of a service, without credentials; a slash at its end is dropped."""
+    scheme, host = _split(text)
+    parts = urlsplit(text)
+    if text and (
+        scheme not in ("http", "https") or not host or "@" in text or parts.query or parts.fragment
+    ):
+        raise ValueError("http:// or https:// and a host, without credentials")
+    return text.rstrip("/")
+
+
 def read_broker_url(*schemes: str) -> Callable[[str], str]:
     """Reads the URL of a broker, or those of the servers of one, parted by semicolons."""
 

@@ -117,8 +117,8 @@ TENANT_RECORDS = _counter(
 CAPTURED = _counter("opsledger_captured_total", "Records appended to the spool, by kind.", "kind")
 LOST = _counter(
     "opsledger_lost_total",
-    "Records that could not be kept, by kind and reason: shed (spool_full), refused (invalid), not"
-    " written. Alert on any.",
+    "Records that could not be kept, by kind and reason: shed (spool_full), refused by capture"
+    " (invalid) or by the Opsledger they were shipped to (refused), not written. Alert on any.",
     *("kind", "reason"),
 )
 INGESTED = _counter(

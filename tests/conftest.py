@@ -29,7 +29,7 @@ from tests.support.product import environment_of, migrated_environment
 from tests.support.servers import PostgresServer, start_broker, start_postgres
 from tests.support.world import World, opened
 
-pytest_plugins = ["tests.support.parallel"]
+pytest_plugins = ["tests.support.parallel", "tests.support.desks"]
 
 ROOT = Path(__file__).parents[1]
 DATABASE = "opsledger_test"

@@ -34,6 +34,7 @@ from . import (
     metrics,
     operations,
     otlp,
+    shipments,
     stats,
     storage,
     stream,
@@ -138,7 +139,18 @@ def register_api(app: flask.Flask, service: Service) -> None:
     custody = (admin_holds, admin_erasures)
     watch = (alerts, alert_channels)
     pages = (views, viewers)
-    for module in (*queries, *pages, ingest, exports, admin, storage, *custody, *watch, forwarding):
+    for module in (
+        *queries,
+        *pages,
+        ingest,
+        shipments,
+        exports,
+        admin,
+        storage,
+        *custody,
+        *watch,
+        forwarding,
+    ):
         api.register_blueprint(module.blueprint, url_prefix=BASE)
     # A request that is to become a WebSocket is routed apart from all others.
     app.add_url_rule(f"{BASE}/logs/stream", "stream.stream_log", websocket=True)

@@ -5,6 +5,7 @@ accepted, a duplicate of an accepted one, or rejected with its reasons.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -171,13 +172,24 @@ def _ingest(kind: Kind) -> Answer:
 
 def open_intake(kind: Kind) -> Intake:
     """What judges the items of this request that are of one kind."""
+    return intake_of(kind, current_tenant(), current_recorder().make)
+
+
+def intake_of(
+    kind: Kind, tenant_id: UUID, make: Callable[[Kind, dict[str, Any]], Record]
+) -> Intake:
+    """What judges items of this request as one tenant's, of one kind.
+
+    Args:
+        make: the record of an item's values; raises InvalidRecord.
+    """
     settings = current_service().settings
     address = (client_ip(settings.trusted_proxies) or "")[:IP_CHARS_MAX] or None
     return Intake(
-        recorder=current_recorder(),
+        make=make,
         kind=kind,
         fields=ITEMS[kind].fields,
-        tenant_id=current_tenant(),
+        tenant_id=tenant_id,
         key=os.fsencode(settings.external_id_key),
         now=datetime.now(UTC),
         origin={"request_id": request_id(), "ip_address": address},
@@ -210,8 +222,13 @@ def _answer(
         "accepted": len(places),
         "duplicates": duplicates,
         "ids": list(places),
-        "rejected": [
-            {"index": index, "errors": [asdict(error) for error in rejected[index]]}
-            for index in sorted(rejected)
-        ],
+        "rejected": rejections(rejected),
     }
+
+
+def rejections(rejected: dict[int, tuple[FieldError, ...]]) -> list[dict[str, Any]]:
+    """What is wrong with items, by their place in the request, as answers have it."""
+    return [
+        {"index": index, "errors": [asdict(error) for error in rejected[index]]}
+        for index in sorted(rejected)
+    ]

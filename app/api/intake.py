@@ -13,7 +13,6 @@ from uuid import UUID
 import marshmallow as ma
 from uuid_utils.compat import uuid7
 
-from ..capture.recorder import Recorder
 from ..domain.claims import Claim
 from ..domain.identity import read_uuid
 from ..domain.records import Kind, Record
@@ -37,13 +36,14 @@ class Intake:
     """Judges the items of one request.
 
     Args:
+        make: the record of an item's values; raises InvalidRecord.
         fields: what an item may have, by name, and whether it must.
         key: the platform's secret for external ids.
         now: when the request came, in UTC.
         origin: what `metadata.ingest` says of the request.
     """
 
-    recorder: Recorder
+    make: Callable[[Kind, dict[str, Any]], Record]
     kind: Kind
     fields: Mapping[str, ma.fields.Field[Any]]
     tenant_id: UUID
@@ -65,7 +65,7 @@ class Intake:
         values = {name: item.get(name) for name in self.fields if name not in IDENTITY}
         if not any(error.field in values for error in errors):
             values |= {"id": record_id or uuid7(), "tenant_id": self.tenant_id}
-            record = _judge(errors, lambda: self.recorder.make(self.kind, values))
+            record = _judge(errors, lambda: self.make(self.kind, values))
             if record and not errors:
                 return replace(record, metadata={**record.metadata, "ingest": self.origin})
         raise InvalidInput(*(_shown(error) for error in errors))

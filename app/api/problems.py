@@ -27,6 +27,7 @@ STATUS_BY_ERROR: tuple[tuple[type[errors.OpsledgerError], int, str], ...] = (
     (errors.StoreUnavailable, 503, "store-unavailable"),
     (errors.ArchiveUnavailable, 503, "archive-unavailable"),
     (errors.NotKept, 503, "not-kept"),
+    (errors.BrokerAway, 503, "broker-away"),
     (errors.NotManagedHere, 503, "not-managed-here"),
     (errors.ViewersClosed, 503, "viewers-closed"),
 )

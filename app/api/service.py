@@ -15,6 +15,7 @@ from ..config import Settings
 from ..custody import Custody
 from ..errors import Unauthenticated
 from ..pipeline.figures import Figures
+from ..pipeline.relay import Relay
 from ..providers import Providers
 from ..store.action_types import list_action_types
 from ..store.cold import ColdStore
@@ -52,6 +53,7 @@ class Service:
         self.administration = administration
         self.custody = custody
         self.readings = readings
+        self.relay = Relay(database, settings)
         remembered: TTLCache[Any, frozenset[str]] = TTLCache(1, ACTION_TYPES_SECONDS)
         self.action_types = cached(remembered, lock=Lock())(self._action_types)
 

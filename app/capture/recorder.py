@@ -137,6 +137,26 @@ class Recorder:
             return audit_record(cleaned)
         return action_record(cleaned, action_types=self._allowed_types(values["action_type"]))
 
+    def make_as_named(self, kind: Kind, values: dict[str, Any]) -> Record:
+        """As `make`, of whatever action type a name can be: the worker judges it, and keeps what
+        it refuses as a dead letter.
+
+        Raises:
+            InvalidRecord: names the field and the rule it breaks.
+        """
+        cleaned = self._cleaner.clean(kind, values)
+        if kind is Kind.AUDIT:
+            return audit_record(cleaned)
+        return action_record(cleaned, action_types=_as_named(values["action_type"]))
+
+    def line(self, record: Record) -> bytes:
+        """The line of a record, without what its tenant's policy conceals and within bounds."""
+        whole = self._cleaner.conceal(record)
+        line = encode(whole)
+        if len(line) > self._record_bytes_max:
+            line = encode(shortened(whole, len(line) - self._record_bytes_max))
+        return line
+
     def keep(self, records: Iterable[Record], context: RequestContext | None = None) -> None:
         """Append records to the spool; a failure is counted and logged, never raised."""
         for record in records:
@@ -190,11 +210,7 @@ class Recorder:
     ) -> None:
         if context:
             complete(record, context)
-        whole = self._cleaner.conceal(record)
-        line = encode(whole)
-        if len(line) > self._record_bytes_max:
-            line = encode(shortened(whole, len(line) - self._record_bytes_max))
-        reserved = record.kind is Kind.AUDIT
+        line, reserved = self.line(record), record.kind is Kind.AUDIT
         try:
             self.spool.append(line, reserved=reserved, receipt=receipt, durable=durable)
         except NotDurable:  # kept all the same
@@ -276,9 +292,14 @@ class Recorder:
         if self.action_types is not None:
             return self.action_types
         # The database is away. It will judge the name; refusing it here could lose a record.
-        if isinstance(name, str) and ACTION_TYPE_FORM.fullmatch(name):
-            return (*BUILTIN_ACTION_TYPES, name)
-        return BUILTIN_ACTION_TYPES
+        return _as_named(name)
+
+
+def _as_named(name: object) -> Collection[str]:
+    """The action types that are built in, and this one if it can be the name of any."""
+    if isinstance(name, str) and ACTION_TYPE_FORM.fullmatch(name):
+        return (*BUILTIN_ACTION_TYPES, name)
+    return BUILTIN_ACTION_TYPES
 
 
 def _reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 from ..config import Settings
 from ..domain.accounts import Account
 from ..domain.faults import Fault
-from ..errors import FieldError, InvalidInput, ProviderError
+from ..errors import FieldError, InvalidInput, ProviderError, ProviderNotInstalled
 from ..outbound import destinations_of
 from ..store.session import Database
 from ..vault import Vault
@@ -91,7 +91,7 @@ class Providers:
             raise InvalidInput(FieldError(FAULT_HEADER, rule))
         line = self._line(account, tenant_id, script)
         with Operation(operation_id, tenant_id, action_type, line) as operation:
-            yield KINDS[account.provider].openers[capability.name](operation, account)
+            yield _opened(capability, operation, account)
 
     def _line(
         self, account: Account, tenant_id: UUID, script: tuple[Fault, ...] | None = None
@@ -110,3 +110,16 @@ class Providers:
             breaker=self._breaker,
             judge=kind.judge,
         )
+
+
+def _opened(capability: Capability[P], operation: Operation, account: Account) -> P:
+    """The provider's object; its client is imported when it is first needed.
+
+    Raises:
+        ProviderNotInstalled: there is no such client here.
+    """
+    try:
+        made: P = KINDS[account.provider].openers[capability.name](operation, account)
+    except ModuleNotFoundError as error:
+        raise ProviderNotInstalled(account.provider, error.name or "it names") from error
+    return made

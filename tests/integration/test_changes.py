@@ -5,8 +5,16 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, delete, insert, select, update
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy import create_engine, delete, insert, inspect, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    mapped_column,
+    scoped_session,
+    sessionmaker,
+)
 
 from app import acting, audit_changes
 from tests.support.host import Host
@@ -158,6 +166,61 @@ def test_bulk_statements_leave_a_record_for_each_row(host: Host, sessions: Sessi
         ("update", "items", "3", item(3, "c"), item(3, "d")),
         ("delete", "items", "1", item(count=5), None),
         ("create", "items", "9", None, item(9, "z")),
+    ]
+
+
+@pytest.mark.parametrize("of", ["sessionmaker", "scoped", "session"])
+def test_the_old_bulk_methods_leave_a_record_for_each_row(
+    host: Host, tmp_path: Any, of: str
+) -> None:
+    """Whatever was told to be watched; what did not change leaves nothing, nor do others."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'bulk.db'}")
+    Base.metadata.create_all(engine)
+    made = sessionmaker(engine)
+    session = scoped_session(made)() if of == "scoped" else made()
+    audit_changes({"sessionmaker": made, "scoped": scoped_session(made), "session": session}[of])
+    with acting(tenant_id=TENANT), session:
+        session.bulk_insert_mappings(Item, iter([item(1), item(2, "b"), {"name": "c"}]))
+        session.bulk_insert_mappings(Quiet, [{"id": 1}])
+        session.commit()
+        session.bulk_update_mappings(Item, [{"id": 1, "count": 5}, {"id": 2, "name": "b"}])
+        session.commit()
+        known = session.get_one(Item, 2)
+        session.expunge(known)
+        known.name = "x"
+        session.bulk_save_objects([known, Item(**item(7, "g")), Quiet(id=2)])
+        session.commit()
+        session.bulk_insert_mappings(Item, [item(8)])
+        session.rollback()
+        with suppress(IntegrityError):
+            session.bulk_insert_mappings(Item, [item(1)])
+        session.rollback()
+    engine.dispose()
+    assert changes(host) == [
+        ("create", "items", "1", None, item()),
+        ("create", "items", "2", None, item(2, "b")),
+        ("create", "items", "unknown", None, {"name": "c"}),
+        ("update", "items", "1", item(), item(count=5)),
+        ("update", "items", "2", item(2, "b"), item(2, "x")),
+        ("create", "items", "7", None, item(7, "g")),
+    ]
+
+
+def test_a_bulk_of_very_many_rows_is_told_by_its_number(host: Host, sessions: Sessions) -> None:
+    """The first thousand one by one where they are new, none where they were changed."""
+    rows = [item(number) for number in range(1_002)]
+    in_turn(
+        sessions,
+        lambda session: session.bulk_insert_mappings(inspect(Item), rows),
+        lambda session: session.bulk_update_mappings(
+            inspect(Item), [{"id": row["id"], "count": 1} for row in rows]
+        ),
+    )
+    kept = host.kept()
+    assert len(kept) == 1_002
+    assert [(one.action, one.resource_id, one.metadata["bulk_rows"]) for one in kept[-2:]] == [
+        ("create", "many", 2),
+        ("update", "many", 1_002),
     ]
 
 

@@ -16,6 +16,7 @@ from tests.support.world import next_page, opened, problem_of, refused_fields
 
 # What shows none of a tenant's own words, but how many records there are.
 COUNTING = {"/logs/analytics/actions-by-type", "/logs/analytics/timeseries"}
+RECEIPTS = "/ingest/receipts"
 FORECASTING = {"/logs/analytics/trends": "days", "/logs/analytics/anomalies": "anomalies"}
 # What is sent to a path that ends so, to change what is there.
 TAKEOVERS = {
@@ -156,6 +157,8 @@ def test_every_route_shows_a_tenant_its_own(houses: tuple[Household, Household])
             assert response.status_code == 200, rule.rule
             if rule.rule.removeprefix(BASE) in COUNTING:
                 assert sum(one["count"] for one in response.json) > 0, rule.rule
+            elif rule.rule.removeprefix(BASE) == RECEIPTS:
+                assert response.json["actions"] == [str(mine.action_id)]
             elif rule.rule.removeprefix(BASE) in FORECASTING:
                 assert FORECASTING[rule.rule.removeprefix(BASE)] in response.json
             else:
@@ -172,6 +175,7 @@ def test_no_list_shows_a_foreign_word(houses: tuple[Household, Household]) -> No
             response = mine.who.get(rule.rule, query_string=asked)
             assert response.status_code == 200
             assert theirs.marker not in response.get_data(as_text=True), rule.rule
+            assert str(theirs.action_id) not in response.get_data(as_text=True), rule.rule
             assert str(theirs.who.tenant_id) not in response.get_data(as_text=True)
 
 

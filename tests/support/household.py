@@ -44,6 +44,8 @@ class Household:
         """The query parameters that a path cannot do without, in this tenant's words."""
         if path.endswith("/search"):
             return {"q": self.marker}
+        if path.endswith("/ingest/receipts"):
+            return {"action": str(self.action_id)}
         return {"tenant_id": str(self.who.tenant_id)} if path.endswith("/admin/keys") else {}
 
     @property
