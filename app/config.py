@@ -175,6 +175,14 @@ class Settings(WatchSettings):
         "A shipment Postgres has not confirmed by then is sent again; doubles at each try.",
         seconds,
     )
+    stream_nice: int = _setting(
+        "OPSLEDGER_STREAM_NICE",
+        10,
+        "niceness, 0 to 19",
+        "How far a process that holds streams gives way to others of this host: a reader can wait a"
+        " moment longer, a request of the API shall not. 0: as all.",
+        whole(0, 19),
+    )
     flush_grace_s: float = _setting(
         "OPSLEDGER_FLUSH_GRACE_S",
         3.0,

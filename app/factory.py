@@ -14,7 +14,8 @@ from .api import register_api
 from .api.readings import Readings
 from .api.refusals import Refusals
 from .api.service import Service
-from .api.stream import NEWS
+from .api.shared_tail import SharedTails
+from .api.stream import TAILS
 from .auth import DOOR, Authenticator, Door, current_principal
 from .broker import broker_of
 from .capture import AuditService
@@ -92,7 +93,8 @@ def create_app(settings: Settings | None = None) -> flask.Flask:
         refused=refusals.note,
         judge=lambda principal, writes: limiter.judge(principal, writes=writes),
     )
-    news = app.extensions[NEWS] = News(broker_of(settings))
+    news = News(broker_of(settings))
+    app.extensions[TAILS] = SharedTails(news)
     closing.callback(news.stop)
     app.extensions[VIEWERS] = Viewers(settings.session_key)
     app.extensions[ANCESTORS] = settings.viewer_ancestors

@@ -1,9 +1,12 @@
-"""An event of a stream, and how each of the two protocols writes it."""
+"""An event of a stream, and how each of the two protocols writes it: once for all its readers."""
 
 from dataclasses import dataclass
+from functools import cached_property
+
+from wsproto.frame_protocol import FrameProtocol
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Event:
     """What a stream tells at once.
 
@@ -17,16 +20,21 @@ class Event:
     cursor: str = ""
     data: bytes = b""
 
-    def as_sse(self) -> bytes:
+    @cached_property
+    def sse(self) -> bytes:
         """As a server-sent event, of which a sign of life is a comment."""
         if not self.data:
             return f": {self.name}\n\n".encode()
         place = f"id: {self.cursor}\n".encode() if self.cursor else b""
         return b"event: %s\n%sdata: %s\n\n" % (self.name.encode(), place, self.data)
 
-    def as_message(self) -> bytes:
-        """As one JSON object; of a sign of life nothing, since the protocol has its own."""
+    @cached_property
+    def frame(self) -> bytes:
+        """As a WebSocket's frame of one JSON object, which is the same for every connection; of a
+        sign of life nothing, since the protocol has its own.
+        """
         if not self.data:
             return b""
         place = f',"id":"{self.cursor}"'.encode() if self.cursor else b""
-        return b'{"event":"%s"%s,"data":%s}' % (self.name.encode(), place, self.data)
+        text = b'{"event":"%s"%s,"data":%s}' % (self.name.encode(), place, self.data)
+        return bytes(FrameProtocol(client=False, extensions=[]).send_data(text.decode(), fin=True))

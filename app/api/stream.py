@@ -5,7 +5,6 @@ An event is a page of the tail and names the cursor behind it, so who was cut of
 last event it has. Nothing is buffered for a slow reader: it is read for when it is ready to go on.
 """
 
-import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from uuid import UUID
 
 import flask
 import orjson
-from cachetools import TTLCache
 
 from ..auth import DOOR, READING, Door, has_scope, key_digest, requires
 from ..domain.access import Scope
 from ..errors import CursorTooOld, QueryTimeout, StoreUnavailable, Unauthenticated
-from ..pipeline.commits import News
+from ..priority import yield_to_others
 from ..store.action_logs import ActionLogRepository
 from ..store.audit_logs import AuditLogRepository
 from ..store.cooperative import is_cooperative, wait_cooperatively
@@ -30,20 +28,17 @@ from .listing import tail_of
 from .parsing import Blueprint
 from .schemas import ActionLogSummarySchema, AuditLogSummarySchema, StreamQuery
 from .service import Service, current_service, current_tenant
+from .shared_tail import AWAY_S, LOOK_S, Place, SharedTail, SharedTails
 from .tickets import admits_ticket
 from .websocket import Upgrade, wants_websocket
 from .withholding import all_withheld, refuse_search
 
 blueprint = Blueprint("stream", __name__, description="Records as they are committed.")
 
-NEWS = "opsledger-news"  # the key in Flask's app.extensions
+TAILS = "opsledger-shared-tails"  # the key in Flask's app.extensions
 ROWS_MAX = 100  # of one event
-LOOK_S = 10.0  # without news: one may have been lost
 BEAT_S = 2.0  # between two signs of life, at each of which the key is looked up anew
 RETRY_MS = 1000  # until a client comes back
-AWAY_S = 1.0  # between two tries while the database is away
-SHARED_S = 2.0  # how long a page is kept for others that stand at the same place
-SHARED_MAX = 1000
 
 LOGS: dict[str, tuple[Any, Any, Any]] = {
     "actions": (ActionLogRepository, actions.filters_of, ActionLogSummarySchema(many=True)),
@@ -58,8 +53,8 @@ EVENT = {
         "data": {"type": "string", "description": "JSON: an array of records, or why it ended."},
     },
 }
-_locks: TTLCache[tuple[Any, ...], threading.Lock] = TTLCache(SHARED_MAX, 60 * SHARED_S)
-_shared: TTLCache[tuple[Any, ...], tuple[Event, bool]] = TTLCache(SHARED_MAX, SHARED_S)
+ALIVE = Event("alive")
+ENDED = Event("ended", data=b'{"detail":"this API key is no longer accepted"}')
 
 
 @blueprint.route("/logs/stream")
@@ -80,11 +75,12 @@ def stream_log(query: dict[str, Any]) -> flask.Response:
     refuse_search(filters)
     if is_cooperative():
         wait_cooperatively()
+        yield_to_others(current_service().settings.stream_nice)
     if query["log"] == "audits":
         current_service().readings.note("audit_logs", "stream")
     stream = Stream(
         service=current_service(),
-        news=flask.current_app.extensions[NEWS],
+        tails=flask.current_app.extensions[TAILS],
         door=flask.current_app.extensions[DOOR],
         tenant_id=current_tenant(),
         digest=key_digest(),
@@ -97,8 +93,8 @@ def stream_log(query: dict[str, Any]) -> flask.Response:
     first = next(pages)  # here, so that what is wrong with the cursor is an answer of its own
     if wants_websocket():
         return Upgrade(chain([first], pages))
-    start = [f"retry: {RETRY_MS}\n\n".encode(), first.as_sse()]
-    told = (event.as_sse() for event in pages)
+    start = [f"retry: {RETRY_MS}\n\n".encode(), first.sse]
+    told = (event.sse for event in pages)
     response = flask.Response(chain(start, told), mimetype="text/event-stream")
     response.headers["X-Accel-Buffering"] = "no"
     return response
@@ -113,7 +109,7 @@ class Stream:
     """
 
     service: Service
-    news: News
+    tails: SharedTails
     door: Door
     tenant_id: UUID
     digest: bytes
@@ -132,8 +128,9 @@ class Stream:
         if not self.held:
             yield from self._all_there_is(after)
             return
-        with self.news.reader(self.tenant_id):
-            yield from self._followed(after)
+        what = (self.log, self.filters, self.with_payloads)
+        with self.tails.followed(self.tenant_id, what, self._read) as tail:
+            yield from self._followed(tail, after)
 
     def _all_there_is(self, after: str | None) -> Iterator[Event]:
         at_end = False
@@ -142,11 +139,17 @@ class Stream:
             after = event.cursor
             yield event
 
-    def _followed(self, after: str | None) -> Iterator[Event]:
+    def _followed(self, tail: SharedTail, after: str | None) -> Iterator[Event]:
+        place, checked = tail.place(after), time.monotonic()
         while True:
-            mark = self.news.mark(self.tenant_id)
+            if time.monotonic() - checked >= BEAT_S:
+                if not _still_opens(self.door, self.digest):
+                    yield ENDED
+                    return
+                checked = time.monotonic()
+            mark = self.tails.news.mark(self.tenant_id)
             try:
-                event, at_end = self._page(after, mark)
+                event, at_end = place.look(mark)
             except CursorTooOld as error:
                 yield Event("gone", error.resume, orjson.dumps({"detail": error.detail}))
                 return
@@ -154,35 +157,21 @@ class Stream:
                 yield Event("the database is away")
                 time.sleep(AWAY_S)
                 continue
-            after = event.cursor
             yield event
-            if at_end and not (yield from self._await_news(mark)):
+            place = tail.place(event.cursor)
+            if at_end and not (yield from self._await(tail, place, mark)):
+                yield ENDED
                 return
 
-    def _await_news(self, mark: int) -> Generator[Event, None, bool]:
-        """Signs of life until there are news, or it is time to look; False if the key ended."""
+    def _await(self, tail: SharedTail, place: Place, mark: int) -> Generator[Event, None, bool]:
+        """Signs of life until something comes, or it is time to look; False if the key ended."""
         for _ in range(round(LOOK_S / BEAT_S)):
-            if not _still_opens(self.door, self.digest):
-                yield Event("ended", data=b'{"detail":"this API key is no longer accepted"}')
-                return False
-            self.news.wait(self.tenant_id, mark, BEAT_S)
-            if self.news.mark(self.tenant_id) != mark:
+            if tail.wait(place, mark, BEAT_S):
                 return True
-            yield Event("alive")
+            if not _still_opens(self.door, self.digest):
+                return False
+            yield ALIVE
         return True
-
-    def _page(self, after: str | None, mark: int) -> tuple[Event, bool]:
-        """The next event and whether that is the end for now.
-
-        Who stands at the same place and has heard the same news shares it: a thousand readers cost
-        one query.
-        """
-        place = (self.tenant_id, self.log, self.filters, after, mark, self.with_payloads)
-        with _locks.setdefault(place, threading.Lock()):
-            known = _shared.get(place)
-            if known is None:
-                known = _shared[place] = self._read(after)
-            return known
 
     def _read(self, after: str | None) -> tuple[Event, bool]:
         log_type, _, schema = LOGS[self.log]

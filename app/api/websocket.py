@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import flask
 from wsproto.connection import Connection, ConnectionState, ConnectionType
-from wsproto.events import CloseConnection, Message, Ping, TextMessage
+from wsproto.events import CloseConnection, Message, Ping
 from wsproto.events import Event as WebSocketEvent
 from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError, generate_accept_token
@@ -104,7 +104,7 @@ class WebSocket:
         pinged = 0.0
         for event in events:
             if event.data:
-                self._send(TextMessage(data=event.as_message().decode()))
+                self._send_frame(event.frame)
             if time.monotonic() - pinged >= PING_S:
                 self._send(Ping())
                 pinged = time.monotonic()
@@ -115,6 +115,11 @@ class WebSocket:
     def _send(self, event: WebSocketEvent) -> None:
         with self._lock:
             self._sock.sendall(self._protocol.send(event))
+
+    def _send_frame(self, frame: bytes) -> None:
+        with self._lock:
+            if not self._over:
+                self._sock.sendall(frame)
 
     def _listen(self) -> None:
         """Hear what the reader sends: an answer where the protocol wants one, and its end."""

@@ -2,7 +2,7 @@
 
 News only shorten the wait. They carry no record and may be lost; the database is the truth, and who
 waits looks into it at the latest after its own time. The more readers a tenant has, the less often
-they are woken, all of them together: so they stand at one place, and one query serves all.
+they are told, all of them together: so they stand at one place, and one query serves all.
 """
 
 import threading
@@ -85,10 +85,11 @@ class News:
 
     def mark(self, tenant_id: UUID) -> int:
         """What is known now: taken before one reads, so that no news fall between."""
-        with self._lock:
-            self._start()
-            self._heard.setdefault(tenant_id, threading.Condition(self._lock))
-            return self._count.get(tenant_id, 0) + self._all
+        if tenant_id not in self._heard:
+            with self._lock:
+                self._start()
+                self._heard.setdefault(tenant_id, threading.Condition(self._lock))
+        return self._count.get(tenant_id, 0) + self._all
 
     def wait(self, tenant_id: UUID, mark: int, timeout_s: float) -> None:
         """Wait for news that came after the mark, at most so many seconds."""

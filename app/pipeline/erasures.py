@@ -15,11 +15,13 @@ from ..config import Settings
 from ..domain.codec import encode
 from ..domain.erasure import Erasure, ErasureState, Subject
 from ..domain.records import audit_record
+from ..domain.views import erase_view
 from ..errors import Conflict, OpsledgerError
 from ..spool import spool_status
 from ..store.erasures import expire_previews, keep_audit_id, list_waiting, note_erasure
 from ..store.places import open_archive
 from ..store.session import Database
+from ..store.views import every_view, reword_view
 from ..telemetry import get_logger
 from .erasing import Eraser, ErasureReport
 from .exporting import withdraw
@@ -49,10 +51,13 @@ class Erasures:
         Raises:
             StoreUnavailable, ArchiveDamaged, ArchiveUnavailable: it cannot be told now.
         """
-        return self._noted(self._eraser(tenant_id, subject).preview(), subject)
+        report = self._noted(self._eraser(tenant_id, subject).preview(), subject)
+        report.found["views"] += self._views(tenant_id, subject, erase=False)
+        return report
 
     def carry_out(self, erasure: Erasure, subject: Subject) -> ErasureReport:
-        """Erase a person, withdraw the tenant's exports, and put on record that it is done.
+        """Erase a person, from the tenant's views too, withdraw its exports, and put on record that
+        it is done.
 
         Raises:
             Conflict: somebody is at work on the archive, or makes an export.
@@ -63,6 +68,9 @@ class Erasures:
         report.erased["exports"] += withdraw(
             self.database, self.settings, erasure.tenant_id, subject
         )
+        views = self._views(erasure.tenant_id, subject, erase=True)
+        report.found["views"] += views
+        report.erased["views"] += views
         with self.database.unrestricted_unsafe() as session:
             audit_id = keep_audit_id(session, erasure, uuid7())
         self._put_on_record(erasure, audit_id, report)
@@ -101,6 +109,15 @@ class Erasures:
     def _eraser(self, tenant_id: UUID, subject: Subject) -> Eraser:
         objects = open_archive(self.settings)
         return Eraser(self.database, objects, tenant_id, subject)
+
+    def _views(self, tenant_id: UUID, subject: Subject, *, erase: bool) -> int:
+        """How many of a tenant's views name a person; from which they go, if they are to."""
+        with self.database.unrestricted_unsafe() as session:
+            views = every_view(session, tenant_id)
+            changed = [new for view in views if (new := erase_view(view, subject))]
+            for view in changed if erase else ():
+                reword_view(session, tenant_id, view)
+        return len(changed)
 
     def _noted(self, report: ErasureReport, subject: Subject) -> ErasureReport:
         waiting = spool_status(self.settings.spool_dir).bytes

@@ -44,7 +44,7 @@ def run(smoke: bool, rows: int | None = None) -> Figures:
     with servers() as bench:
         tenants = make_tenants(bench)
         figures = load(bench, rows, tenants) | index_bytes(bench)
-        _fold(bench)
+        fold(bench)
         plain = connect(bench)
         with Product(bench.env, bench.folder, ("web",)) as product:
             client = Client(product.port)
@@ -57,7 +57,7 @@ def run(smoke: bool, rows: int | None = None) -> Figures:
     return figures
 
 
-def _fold(bench: Bench) -> None:
+def fold(bench: Bench) -> None:
     """What a minute of beat does: nothing waits to be folded."""
     database = Database.connect(bench.env["MAINTENANCE_DATABASE_URL"])
     while fold_waiting(database, batches=1, age_s=0):

@@ -1,12 +1,18 @@
 """The stream process of the Procfile: every record once and soon, whatever is cut off."""
 
+import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
+from os import killpg
 from pathlib import Path
+from signal import SIGKILL
+from typing import Self
 
 import pytest
 import requests
@@ -20,7 +26,11 @@ from tests.support.product import ROOT, Product
 KEY = "test-api-key-12345"
 CALLS = 20
 SOON_S = 1.0
-AWAY_S = 10.0  # how long the database is
+RATE, PER_REQUEST = 200, 10  # records a second, and in each request to ingest
+AWAY_S = 10.0  # how long the broker is, and then the database
+RESTARTED_S = 2.0  # until the stream's process is there again
+DRAINED_S = 60.0
+READERS, CROWDED_S = 300, 4.0
 PROGRAMS = ("web", "worker", "stream")
 
 
@@ -66,20 +76,44 @@ def has_at_least(follower: Follower, number: int) -> bool:
     return len(crm_calls(follower)) >= number
 
 
-def ingest(product: Product) -> None:
-    """Put a record on the disk of the host, which needs nothing else."""
-    record = {"action_type": "crm_create", "provider_name": "elsewhere", "status": "success"}
-    body = [{**record, "execution_time_ms": 1}]
-    answer = product.session.post(
-        f"http://127.0.0.1:{product.port}/api/v1/ingest/actions", json=body, timeout=30
-    )
-    assert answer.status_code == 202, answer.text
+class Load:
+    """Records at a steady rate while the with-block runs, and their ids; web puts them on the disk
+    of its host, which needs nothing else.
+    """
+
+    def __init__(self, product: Product) -> None:
+        self.ids: list[str] = []
+        self.rate = 0.0
+        self._url = f"http://127.0.0.1:{product.port}/api/v1/ingest/actions"
+        self._over = threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Self:
+        self._sent = self._pool.submit(self._send)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._sent.result()
+
+    def _send(self) -> None:
+        record = {"action_type": "crm_create", "provider_name": "elsewhere", "status": "success"}
+        body = [{**record, "execution_time_ms": 1}] * PER_REQUEST
+        session, started = requests.Session(), time.monotonic()
+        session.headers["X-API-Key"] = KEY
+        while not self._over.is_set():
+            answer = session.post(self._url, json=body, timeout=30)
+            assert answer.status_code == 202, answer.text
+            self.ids += answer.json()["ids"]
+            due = started + len(self.ids) / RATE
+            time.sleep(max(0.0, due - time.monotonic()))
+        self.rate = len(self.ids) / (time.monotonic() - started)
 
 
 def test_records_come_once_and_soon_through_death_of_stream_broker_and_database(
     streaming: Product, broker: EmbeddedBroker, lines: dict[str, Line]
 ) -> None:
-    """Quiet; then the stream killed and started, the broker away and back, and the database."""
+    """Quiet; then at 200 records/s the stream killed, the broker away, and the database."""
     followers = [follow(streaming, kind=kind) for kind in (Follower, Listener, Follower, Listener)]
     assert streaming.wait_for(lambda: all(one.connections for one in followers))
     first, delays = followers[0], []
@@ -90,29 +124,63 @@ def test_records_come_once_and_soon_through_death_of_stream_broker_and_database(
         delays.append(time.time() - called)
     assert sorted(delays)[CALLS // 2] < SOON_S  # a busy machine may keep some of them waiting
     stream = streaming.programs["stream"]
-    stream.stop()
-    for _ in range(CALLS):
-        streaming.call_crm()
-    stream.start()
-    assert streaming.wait_for(lambda: all(len(crm_calls(f)) >= 2 * CALLS for f in followers))
-    broker.stop()
-    for _ in range(CALLS):
-        streaming.call_crm()
-    broker.start()
-    assert streaming.wait_for(lambda: all(len(crm_calls(f)) >= 3 * CALLS for f in followers))
-    for line in lines.values():
-        line.cut()
-    for _ in range(CALLS):
-        ingest(streaming)
-    time.sleep(AWAY_S)
-    for line in lines.values():
-        line.mend()
-    assert streaming.wait_for(lambda: all(len(crm_calls(f)) >= 4 * CALLS for f in followers))
-    listed = streaming.get("/api/v1/logs/actions?order=commit&limit=1000").json()
-    expected = [row["id"] for row in listed if row["action_type"] == "crm_create"]
+    with Load(streaming) as load:
+        assert streaming.wait_for(lambda: len(load.ids) >= RATE)
+        assert stream.process
+        killpg(stream.process.pid, SIGKILL)
+        time.sleep(RESTARTED_S)
+        stream.start()
+        assert streaming.wait_for(lambda: all(one.connections >= 2 for one in followers))
+        broker.stop()
+        time.sleep(AWAY_S)
+        broker.start()
+        seen = max(len(one.records) for one in followers)
+        assert streaming.wait_for(lambda: all(len(one.records) > seen for one in followers))
+        for line in lines.values():
+            line.cut()
+        time.sleep(AWAY_S)
+        for line in lines.values():
+            line.mend()
+    assert load.rate > RATE / 2  # by far less on a busy machine only
+    total = CALLS + len(load.ids)
+    assert streaming.wait_for(lambda: all(len(crm_calls(f)) >= total for f in followers), DRAINED_S)
+    expected = committed(streaming)
+    assert len(expected) == len(set(expected)) == total
+    assert set(load.ids) <= set(expected)
     for follower in followers:
         assert crm_calls(follower) == expected  # in commit order, none missing, none twice
         follower.stop()
+
+
+def committed(product: Product) -> list[str]:
+    """The calls on record in commit order, page by page."""
+    path, found = "/api/v1/logs/actions?order=commit&limit=1000", []
+    while True:
+        answer = product.get(path)
+        found += [row["id"] for row in answer.json() if row["action_type"] == "crm_create"]
+        if answer.headers["X-Tail-End"] == "true":
+            return found
+        path = answer.links["next"]["url"].partition(str(product.port))[2]
+
+
+def test_three_hundred_readers_of_both_kinds_get_every_record_once(streaming: Product) -> None:
+    """Half of them by WebSocket, of one process, which answers for all of them with one look."""
+    since = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    url = f"{address_of(streaming)}/api/v1/logs/stream?provider_name=elsewhere&since={since}"
+    argv = [sys.executable, "-m", "benchmarks.readers", url, KEY, str(READERS), "1"]
+    with subprocess.Popen(
+        argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as readers:
+        assert readers.stdout is not None
+        readers.stdout.readline()
+        with Load(streaming) as load:
+            time.sleep(CROWDED_S)
+        follower = follow(streaming, since=since, provider_name="elsewhere")
+        assert streaming.wait_for(lambda: len(follower.records) >= len(load.ids))
+        follower.stop()
+        time.sleep(SOON_S)  # they are told together, but read by one process
+        told, _ = readers.communicate()
+    assert json.loads(told)["records"] == [len(load.ids)] * READERS
 
 
 def test_a_revoked_key_is_cut_off_within_five_seconds(streaming: Product) -> None:

@@ -2,7 +2,7 @@
 
 import gzip
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -32,20 +32,21 @@ def pages_of(who: Inhabitant) -> Iterator[str]:
 
 
 def test_axe_finds_nothing_on_any_page_light_or_dark_and_phones_show_all(
-    visit: Callable[..., Visitor], lived_in: Inhabitant
+    visit: Callable[..., Visitor], site: World, lived_in: Inhabitant
 ) -> None:
     """Contrast, names, roles, order; on a phone, nothing is wider than the screen."""
-    visitor, found = visit(), {}
-    visitor.open("/sign-in")
-    found["/sign-in"] = in_both_schemes(visitor)
+    link = lived_in.post("/api/v1/viewer-links", json={"user_id": "user1@example.com"}).json["url"]
+    visitor = visit()
+    found = wrong_with(visitor, ("/sign-in", urlsplit(link).path))
+    visitor.page.click(".event-title")
+    found["a record by a link"] = in_both_schemes(visitor)
+    keeper = visit(site.operator().secret)
+    of_operators = ("/keys", f"/keys?tenant={lived_in.tenant_id}", "/storage")
+    found |= {
+        f"operator: {path}": wrong for path, wrong in wrong_with(keeper, of_operators).items()
+    }
     visitor.sign_in(lived_in.secret)
-    for path in pages_of(lived_in):
-        visitor.open(path)
-        found[path] = in_both_schemes(visitor)
-        visitor.page.set_viewport_size({"width": 390, "height": 844})
-        wide = visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        found[path] += [f"{wide} px wider than a phone"] if wide > 0 else []
-        visitor.page.set_viewport_size({"width": 1280, "height": 720})
+    found |= wrong_with(visitor, pages_of(lived_in))
     visitor.open("/actions")
     visitor.page.click("[data-toggle]")
     found["filters open"] = in_both_schemes(visitor)
@@ -54,6 +55,19 @@ def test_axe_finds_nothing_on_any_page_light_or_dark_and_phones_show_all(
     visitor.page.keyboard.press("?")
     found["shortcuts"] = in_both_schemes(visitor)
     assert {path: wrong for path, wrong in found.items() if wrong} == {}
+
+
+def wrong_with(visitor: Visitor, paths: Iterable[str]) -> dict[str, list[str]]:
+    """What is wrong with pages, by path."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        visitor.open(path)
+        found[path] = in_both_schemes(visitor)
+        visitor.page.set_viewport_size({"width": 390, "height": 844})
+        wide = visitor.page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        found[path] += [f"{wide} px wider than a phone"] if wide > 0 else []
+        visitor.page.set_viewport_size({"width": 1280, "height": 720})
+    return found
 
 
 def in_both_schemes(visitor: Visitor) -> list[str]:

@@ -232,6 +232,37 @@ def test_what_a_hold_covers_is_kept_and_reported(archive: Archive) -> None:
     check_statistics(archive, who)
 
 
+def test_views_that_name_the_person_do_so_no_more(archive: Archive) -> None:
+    """Of every key, in their filters and names; others, and another tenant's, are as before."""
+    who, other = archive.settle(), archive.settle()
+    archive.world.give_key(who.tenant_id, f"{who.secret}_2", ["logs:read"])
+    colleague = Inhabitant(who.tenant_id, who.slug, f"{who.secret}_2", who.client)
+    janes = "user_id=jane.doe%40example.org&resource_type=contact&period="
+    by_path = f"metadata.by={JANE}&status=failure"
+    for keeper, name, query in (
+        (who, "contacts", janes),
+        (colleague, f"what {JANE} did", "status=failure"),
+        (colleague, "by path", by_path),
+        (colleague, "John", f"user_id={JOHN}&q=100%"),
+        (other, "contacts", janes),
+    ):
+        view = {"name": name, "log": "audits", "query": query, "shared": True}
+        assert keeper.post("/api/v1/views", json=view).status_code == 201
+    before = other.get("/api/v1/views").json
+    assert ["views", "3", "0"] in [
+        line.split() for line in by_command(archive, who, "--dry-run").splitlines()
+    ]
+    by_command(archive, who, "--yes")
+    assert {view["name"]: view["query"] for view in who.get("/api/v1/views").json} == {
+        "contacts": "user_id=%5Berased%5D&resource_type=contact&period=",
+        ERASED: "status=failure",
+        "by path": "metadata.by=%5Berased%5D&status=failure",
+        "John": f"user_id={JOHN}&q=100%",
+    }
+    assert other.get("/api/v1/views").json == before
+    assert "views" not in by_command(archive, who, "--dry-run")
+
+
 def test_dead_letters_lose_the_person_and_what_is_no_record_goes(archive: Archive) -> None:
     """Those of the tenant; of a letter of no tenant it is said that somebody has to look."""
     who, other = archive.settle(), archive.settle()

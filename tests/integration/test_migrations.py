@@ -337,7 +337,7 @@ GRANTS = {
     "forward_dead_letters": {"web": "DELETE SELECT", "maintenance": MANAGES},
     "forward_replays": {"web": "INSERT SELECT", "maintenance": MANAGES},
     "stream_tickets": {"web": "DELETE INSERT SELECT"},
-    "saved_views": {"web": "DELETE INSERT SELECT"},
+    "saved_views": {"web": "DELETE INSERT SELECT", "maintenance": "SELECT"},
 }
 
 
@@ -360,10 +360,12 @@ def test_each_role_is_granted_just_what_it_needs(migrated: Migrated) -> None:
     columns = migrated.ask(
         "SELECT attrelid::regclass::text, attname, grantee::regrole::text, privilege_type"
         " FROM pg_attribute, aclexplode(attacl)"
-        " WHERE attrelid::regclass::text IN ('archives', 'tenants') ORDER BY 1"
+        " WHERE attrelid::regclass::text IN ('archives', 'saved_views', 'tenants') ORDER BY 1, 2"
     )
     assert columns == [
         ("archives", "restored_until", "opsledger_maintenance", "UPDATE"),
+        ("saved_views", "name", "opsledger_maintenance", "UPDATE"),
+        ("saved_views", "query", "opsledger_maintenance", "UPDATE"),
         ("tenants", "id", "opsledger_worker", "SELECT"),
     ]
 
