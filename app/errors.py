@@ -268,6 +268,7 @@ class SinkError(OpsledgerError):
         permanent: whether the same records can never be taken, for what they are.
         denied: whether it does not let us in, which a person has to change.
         retry_after_s: when it wants to be asked again, in seconds.
+        unsure: whether it may have taken some of them all the same, since it never said.
     """
 
     def __init__(
@@ -277,11 +278,13 @@ class SinkError(OpsledgerError):
         permanent: bool = False,
         denied: bool = False,
         retry_after_s: float | None = None,
+        unsure: bool = False,
     ) -> None:
         super().__init__(detail)
         self.permanent = permanent
         self.denied = denied
         self.retry_after_s = retry_after_s
+        self.unsure = unsure
 
 
 class ProviderTimeout(ProviderError, TimeoutError):

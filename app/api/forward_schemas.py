@@ -113,6 +113,11 @@ class DestinationSchema(ma.Schema):
     last_success_at = Timestamp(required=True, allow_none=True)
     last_error = ma.fields.String(required=True, allow_none=True)
     last_error_at = Timestamp(required=True, allow_none=True)
+    unsure_at = described(
+        Timestamp(required=True, allow_none=True),
+        "When it was last unknown what had arrived (no answer, a worker killed): a batch of then"
+        " may have come twice, and few are sent at a time for the next minute.",
+    )
     tested_at = Timestamp(required=True, allow_none=True)
     test_taken = ma.fields.Boolean(required=True, allow_none=True)
     test_answer = ma.fields.String(required=True, allow_none=True)

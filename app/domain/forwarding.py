@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from math import exp2
 from typing import Any
 from uuid import UUID
 
@@ -24,8 +25,9 @@ PAUSE_FIRST_S = 1.0
 PAUSE_DENIED_S = 15.0  # a destination that does not let us in will not for a while
 PAUSE_MAX_S = 300.0
 RETRY_AFTER_MAX_S = 3600.0  # whatever a destination asks for
-OPEN_AFTER = 5  # failures in a row: from then on a single small batch tries the way
+OPEN_AFTER = 2  # failures in a row: from then on a single small batch tries the way
 TRIAL_ROWS = 10
+CALM_S = 10.0  # without a doubt about what arrived, in which what is sent at once doubles
 
 
 class Format(StrEnum):
@@ -70,6 +72,7 @@ class Destination:
         fields: what of a record is sent; empty for all.
         all_tenants: whether those of every tenant; of the operator's destinations alone.
         failures: deliveries that failed since the last that did not.
+        unsure_at: when a delivery last ended with nobody knowing what of it had arrived.
     """
 
     tenant_id: UUID
@@ -93,6 +96,7 @@ class Destination:
     last_success_at: datetime | None
     last_error: str | None
     last_error_at: datetime | None
+    unsure_at: datetime | None
     test_asked_at: datetime | None
     tested_at: datetime | None
     test_taken: bool | None
@@ -141,6 +145,7 @@ def new_destination(
         last_success_at=None,
         last_error=None,
         last_error_at=None,
+        unsure_at=None,
         test_asked_at=None,
         tested_at=None,
         test_taken=None,
@@ -269,6 +274,25 @@ def pause_s(failures: int, chance: float, retry_after_s: float | None, *, denied
     first = PAUSE_DENIED_S if denied else PAUSE_FIRST_S
     own = min(first * 2.0 ** min(failures - 1, 20), PAUSE_MAX_S) * (0.5 + chance / 2)
     return max(own, min(retry_after_s or 0.0, RETRY_AFTER_MAX_S))
+
+
+def rows_at_once(usual: int, failures: int, calm_s: float | None) -> int:
+    """How many records are sent at once.
+
+    Those of one delivery come twice if it ends without a word. So they are few where that happened
+    a short while ago, and more and more from then on.
+
+    Args:
+        usual: as many as a sink takes.
+        failures: in a row.
+        calm_s: since it was last unknown what had arrived, in seconds; None if never.
+    """
+    if failures >= OPEN_AFTER:
+        return min(TRIAL_ROWS, usual)
+    if calm_s is None:
+        return usual
+    doublings = min(max(calm_s, 0.0) / CALM_S, 20.0)
+    return min(round(TRIAL_ROWS * exp2(doublings)), usual)
 
 
 def purpose_of(destination_id: UUID) -> str:

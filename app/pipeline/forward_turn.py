@@ -18,8 +18,6 @@ from ..config import Settings
 from ..domain.concealing import conceal_row
 from ..domain.filters import Page
 from ..domain.forwarding import (
-    OPEN_AFTER,
-    TRIAL_ROWS,
     Cursor,
     DestinationState,
     Letter,
@@ -28,6 +26,7 @@ from ..domain.forwarding import (
     due_after,
     outgoing,
     pause_s,
+    rows_at_once,
     test_row,
 )
 from ..domain.identity import created_at_of
@@ -116,7 +115,10 @@ class Turn:
     def _rows_max(self) -> int:
         """How many records are sent at once: few, as long as it is not known that they arrive."""
         usual = min(self._sink.rows_max, PAGE_ROWS)
-        return TRIAL_ROWS if self._failures >= OPEN_AFTER else usual
+        doubt = self._to.unsure_at
+        if doubt is None or SINKS[self._to.sink].drops_repeats:
+            return rows_at_once(usual, self._failures, None)
+        return rows_at_once(usual, self._failures, (self._clock() - doubt).total_seconds())
 
     def _test(self) -> None:
         record_id = uuid7()
@@ -326,6 +328,7 @@ class Turn:
                 now=now,
                 due_at=due_after(now, seconds),
                 again=stopped.again,
+                unsure=error.unsure,
             )
         FORWARDED.labels(self._to.sink, "again").inc(stopped.again)
         reason = "denied" if error.denied else "away"

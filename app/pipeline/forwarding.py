@@ -1,10 +1,11 @@
 """Forwarding: in every worker, destinations take turns at a few threads.
 
 A turn is claimed in the database, so any number of workers may do this; a destination that is slow
-keeps one thread busy, and one that fails is left alone for a while.
+keeps one thread busy, and those that fail are left alone for a while and never have all threads.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -65,6 +66,9 @@ class Forwarder:
         self._wake = threading.Event()
         self._stopping = False
         self._free = threading.Semaphore(settings.forward_at_once)
+        # One that is away may hang until its timeouts; a thread is left to those that are not.
+        self._free_to_failing = threading.Semaphore(max(1, settings.forward_at_once - 1))
+        self._begun_at = -POLL_S
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -105,7 +109,7 @@ class Forwarder:
             while not self._stopping:
                 pause = POLL_S
                 try:
-                    self._begin()
+                    self._begin_at_times()
                     self._hand_out(pool)
                 except (StoreUnavailable, QueryTimeout) as error:
                     log.warning("database away, nothing is forwarded", error=repr(error))
@@ -119,13 +123,16 @@ class Forwarder:
     def _hand_out(self, pool: ThreadPoolExecutor) -> None:
         """Begin a turn in every free thread, as long as somebody is due."""
         while not self._stopping and self._free.acquire(blocking=False):
+            failing = self._free_to_failing.acquire(blocking=False)
+            held = None
             try:
-                held = self._claim()
-            except BaseException:
-                self._free.release()
-                raise
+                held = self._claim(failing=failing)
+            finally:
+                if failing and (held is None or not held.destination.failures):
+                    self._free_to_failing.release()
+                if held is None:
+                    self._free.release()
             if held is None:
-                self._free.release()
                 return
             pool.submit(self._turn_in_pool, held)
 
@@ -133,18 +140,25 @@ class Forwarder:
         try:
             self._turn(held)
         finally:
+            if held.destination.failures:
+                self._free_to_failing.release()
             self._free.release()
             self._wake.set()  # there may be more for it, or for another
+
+    def _begin_at_times(self) -> None:
+        """Look for new destinations and tenants, however often turns end."""
+        if time.monotonic() - self._begun_at >= POLL_S:
+            self._begun_at = time.monotonic()
+            self._begin()
 
     def _begin(self) -> None:
         with self._database.unrestricted_unsafe() as session:
             begin_cursors(session)
 
-    def _claim(self) -> Claimed | None:
+    def _claim(self, *, failing: bool = True) -> Claimed | None:
         with self._database.unrestricted_unsafe() as session:
-            return claim_next(
-                session, uuid4(), now=self._clock(), lease_s=self._settings.forward_lease_s
-            )
+            now, lease_s = self._clock(), self._settings.forward_lease_s
+            return claim_next(session, uuid4(), now=now, lease_s=lease_s, failing=failing)
 
     def _turn(self, held: Claimed) -> None:
         to = held.destination

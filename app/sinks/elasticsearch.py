@@ -112,4 +112,5 @@ ELASTICSEARCH = SinkKind(
         *TLS_ASKED,
     ),
     format=Format.ECS,
+    drops_repeats=True,
 )

@@ -1,16 +1,18 @@
 """HTTP to destinations: guarded pools, bounded answers, and what each status comes to."""
 
 import gzip
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError, SSLError
 
 from ..config import Settings
 from ..errors import SinkError
@@ -25,6 +27,7 @@ WORDS_CHARS_MAX = 300
 URL_CHARS_MAX = 2000
 GZIP_LEVEL = 1  # a fifth of the bytes at a tenth of the time of the usual level
 CONTENT = frozenset({400, 413, 422})  # about the records
+UNSENT = (ConnectTimeoutError, NewConnectionError, SSLError)  # before anything was sent
 DENIED = frozenset({401, 402, 403, 404, 405, 407, 410, 411, 415})  # about the way they come
 
 
@@ -77,7 +80,7 @@ class Poster:
         self._compress = bool(account.values.get("compress"))
         self._pools = guarded_pools(
             destinations_of(account.settings),
-            ssl_context=tls_context(account.values, account.secrets),
+            ssl_context=_context_of(account),
         )
 
     def post(
@@ -123,7 +126,21 @@ class Poster:
         except ForbiddenAddress as error:
             raise SinkError(str(error), denied=True) from error
         except HTTPError as error:
-            raise SinkError(f"No answer: {_reason(error)}") from error
+            unsure = not isinstance(error, UNSENT)
+            raise SinkError(f"No answer: {_reason(error)}", unsure=unsure) from error
+
+
+def _context_of(account: Account) -> ssl.SSLContext:
+    """How TLS is spoken: all that trust public authorities alone share one, since to read these
+    keeps the processor, and every other thread, for 20 ms.
+    """
+    named = account.values.get("ca") or account.values.get("client_certificate")
+    return tls_context(account.values, account.secrets) if named else _public_context()
+
+
+@cache
+def _public_context() -> ssl.SSLContext:
+    return tls_context({}, {})
 
 
 def refusal(answer: Answer) -> SinkError:
@@ -157,9 +174,9 @@ def _read(answer: urllib3.BaseHTTPResponse, deadline: float) -> Answer:
         while chunk := answer.read1(65_536):
             body += chunk
             if len(body) > ANSWER_BYTES_MAX:
-                raise SinkError("Its answer is larger than any should be")
+                raise SinkError("Its answer is larger than any should be", unsure=True)
             if time.monotonic() > deadline:
-                raise SinkError("It did not finish its answer in time")
+                raise SinkError("It did not finish its answer in time", unsure=True)
         whole = True
     finally:
         if not whole:

@@ -53,7 +53,7 @@ class OtlpSink:
         try:
             told = ExportLogsServiceResponse.FromString(answer.body).partial_success
         except ValueError as error:  # protobuf's DecodeError
-            raise SinkError("This is no answer of OTLP") from error
+            raise SinkError("This is no answer of OTLP", unsure=True) from error
         if told.rejected_log_records:
             words = f"{told.rejected_log_records} rejected: {told.error_message}"
             raise SinkError(words, permanent=True)

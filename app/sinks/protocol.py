@@ -93,6 +93,7 @@ class SinkKind:
         check: refuses values that can never work, by SinkError.
         operator_only: whether it acts on this platform's own hosts.
         pause_s: how long it gathers records before it sends the next, in seconds.
+        drops_repeats: whether a batch that is sent twice is there once.
     """
 
     name: str
@@ -104,6 +105,7 @@ class SinkKind:
     formats: tuple[Format, ...] = tuple(Format)
     operator_only: bool = False
     pause_s: float = 0.0
+    drops_repeats: bool = False
 
 
 TLS_ASKED = (

@@ -104,4 +104,5 @@ S3 = SinkKind(
         *TLS_ASKED,
     ),
     pause_s=60.0,
+    drops_repeats=True,
 )

@@ -80,7 +80,7 @@ class SplunkSink:
             if _acks(answer).get(str(number)) is True:
                 return
             time.sleep(LOOK_S)
-        raise SinkError(f"Batch {number} was not acknowledged within {ACK_S:g} s")
+        raise SinkError(f"Batch {number} was not acknowledged within {ACK_S:g} s", unsure=True)
 
 
 def _number(answer: Answer) -> int:
@@ -99,7 +99,7 @@ def _parsed(answer: Answer) -> Mapping[str, Any]:
     try:
         found = json.loads(answer.body)
     except ValueError as error:
-        raise SinkError(f"This is no answer of HEC: {answer.words}") from error
+        raise SinkError(f"This is no answer of HEC: {answer.words}", unsure=True) from error
     return found if isinstance(found, Mapping) else {}
 
 

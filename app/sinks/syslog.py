@@ -60,31 +60,45 @@ class SyslogSink:
             for record_id, frame in frames.items()
             if record_id not in large
         )
-        try:
-            if sent:
-                self._send(sent)
-        except DestinationRefused as error:
-            raise SinkError(error.detail, denied=True) from error
-        except ssl.SSLError as error:
-            raise SinkError(f"TLS: {error.reason or error}", denied=True) from error
-        except OSError as error:
-            raise SinkError(f"Not sent: {error}") from error
+        if sent:
+            self._send(sent)
         return Receipt(refused=large, words=f"{len(sent)} bytes taken")
 
     def close(self) -> None:
         """Nothing stays open."""
 
     def _send(self, sent: bytes) -> None:
-        plain = self._tls is None
-        link = connect(*self._address, self._destinations, timeout_s=TIMEOUT_S, plain=plain)
+        link = self._connect()
         try:
-            if self._tls is not None:
-                link = self._tls.wrap_socket(link, server_hostname=self._address[0])
             link.sendall(sent)
             _confirm(link, time.monotonic() + TIMEOUT_S)
             _hang_up(link)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise SinkError(f"It hung up: {error.reason or error}", unsure=True) from error
+        except ssl.SSLError as error:
+            raise SinkError(f"TLS: {error.reason or error}", denied=True) from error
+        except OSError as error:
+            raise SinkError(f"Not sent: {error}", unsure=True) from error
         finally:
             link.close()
+
+    def _connect(self) -> socket.socket:
+        plain = self._tls is None
+        try:
+            link = connect(*self._address, self._destinations, timeout_s=TIMEOUT_S, plain=plain)
+            if self._tls is None:
+                return link
+            try:
+                return self._tls.wrap_socket(link, server_hostname=self._address[0])
+            except BaseException:
+                link.close()
+                raise
+        except DestinationRefused as error:
+            raise SinkError(error.detail, denied=True) from error
+        except ssl.SSLError as error:
+            raise SinkError(f"TLS: {error.reason or error}", denied=True) from error
+        except OSError as error:
+            raise SinkError(f"Not sent: {error}") from error
 
     def _frame(self, record: Outgoing) -> bytes:
         failed = record.values.get("status") in {"failure", "timeout"}

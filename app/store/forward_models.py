@@ -60,6 +60,7 @@ class ForwardDestinationRow(Base):
     last_success_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     last_error_at: Mapped[datetime | None]
+    unsure_at: Mapped[datetime | None]
     test_asked_at: Mapped[datetime | None]
     tested_at: Mapped[datetime | None]
     test_taken: Mapped[bool | None]

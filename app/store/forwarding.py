@@ -19,14 +19,16 @@ from .forward_models import ForwardDestinationRow as Row
 WORDS_CHARS_MAX = 500  # of what a destination said
 
 # Who is due and has anything to be done: batches past a cursor, letters to be retried, a replay, a
-# test. Those that waited longest for their turn come first.
+# test. Those that waited longest for their turn come first. Whoever takes over a lease that was
+# never given back does not know what its holder had sent.
 _CLAIM = text(
     """
     UPDATE forward_destinations AS d
-    SET lease = :lease, leased_until = :until, turned_at = :now
+    SET lease = :lease, leased_until = :until, turned_at = :now,
+        unsure_at = CASE WHEN d.lease IS NULL THEN d.unsure_at ELSE :now END
     FROM (
         SELECT tenant_id, id FROM forward_destinations f
-        WHERE (leased_until IS NULL OR leased_until < :now)
+        WHERE (leased_until IS NULL OR leased_until < :now) AND (:failing OR failures = 0)
           AND (test_asked_at IS NOT NULL OR (
             state = 'active' AND due_at <= :now AND (
                 EXISTS (
@@ -173,11 +175,17 @@ def note_told(session: Session, late: Late, told_at: datetime | None) -> None:
     _update(session, late.tenant_id, late.id, {"told_at": told_at})
 
 
-def claim_next(session: Session, lease: UUID, *, now: datetime, lease_s: float) -> Claimed | None:
+def claim_next(
+    session: Session, lease: UUID, *, now: datetime, lease_s: float, failing: bool = True
+) -> Claimed | None:
     """Take the destination whose turn it is, for so many seconds; None if none has work that is
     due.
+
+    Args:
+        failing: whether it may be one that failed the last time.
     """
-    asked = {"lease": lease, "now": now, "until": now + timedelta(seconds=lease_s)}
+    until = now + timedelta(seconds=lease_s)
+    asked = {"lease": lease, "now": now, "until": until, "failing": failing}
     found = session.execute(_CLAIM, asked).first()
     return None if found is None else claimed(session, found.tenant_id, found.id, lease)
 
@@ -232,9 +240,19 @@ def note_progress(
 
 
 def note_failure(
-    session: Session, held: Claimed, words: str, *, now: datetime, due_at: datetime, again: int
+    session: Session,
+    held: Claimed,
+    words: str,
+    *,
+    now: datetime,
+    due_at: datetime,
+    again: int,
+    unsure: bool = False,
 ) -> None:
     """Note that a delivery failed, of how many records, and when the next is due.
+
+    Args:
+        unsure: whether some of them may have arrived.
 
     Raises:
         LeaseLost: the lease is another's by now.
@@ -246,6 +264,8 @@ def note_failure(
         "last_error_at": now,
         "due_at": due_at,
     }
+    if unsure:
+        values["unsure_at"] = now
     _note(session, held, values)
 
 

@@ -18,7 +18,8 @@ class Receiver:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    judge: Callable[[bytes], int] | None = None  # the status of an answer, by what was sent
+    # The status of an answer, by what was sent; 0 to hang up without one.
+    judge: Callable[[bytes], int] | None = None
 
 
 @contextmanager
@@ -30,7 +31,10 @@ def receiving() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             receiver.got.append((dict(self.headers), body))
-            self.send_response(receiver.judge(body) if receiver.judge else receiver.status)
+            status = receiver.judge(body) if receiver.judge else receiver.status
+            if status == 0:
+                return
+            self.send_response(status)
             for name, value in receiver.headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", "2")
