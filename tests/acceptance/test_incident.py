@@ -82,19 +82,27 @@ def test_no_alert_is_lost_or_doubled_whatever_is_killed_in_its_midst(
     broker.kill()
     post(product, "/ingest/actions", [FAILURE] * 11)
     broker.start()
-    tried = lambda: [one for one in deliveries(product) if one["attempts"]]  # noqa: E731
-    assert product.wait_for(lambda: bool(tried()), 60), "nobody tried to tell of it"
+
+    def tried() -> bool:
+        return any(one["attempts"] for one in deliveries(product))
+
+    assert product.wait_for(tried, 60), "nobody tried to tell of it"
     (raised,) = alerts(product)
 
     postgres.kill()
-    product.programs["worker"].process.kill()
+    worker = product.programs["worker"].process
+    assert worker is not None
+    worker.kill()
     postgres.start()
     product.programs["worker"].start()
 
     with receiving(port) as receiver:
         assert product.wait_for(lambda: bool(receiver.got), TOLD_S), "it was never told"
-        state = lambda: [one["state"] for one in deliveries(product)]  # noqa: E731
-        assert product.wait_for(lambda: state() == ["sent"]), state()
+
+        def sent() -> bool:
+            return [one["state"] for one in deliveries(product)] == ["sent"]
+
+        assert product.wait_for(sent), deliveries(product)
         ((headers, body),) = receiver.got
     (alert,) = alerts(product)
     assert (alert["id"], alert["rule_name"], alert["value"]) == (raised["id"], FAILURES, 11)
