@@ -138,8 +138,9 @@ def put_credentials(
 ) -> None:
     """Keep secrets that were encrypted anew, and no longer in the clear."""
     where = (AlertChannelRow.tenant_id == tenant_id, AlertChannelRow.id == channel_id)
-    values = {"credentials": credentials, "target": None, "secret": None}
-    session.execute(update(AlertChannelRow).where(*where).values(**values))
+    in_the_clear = dict.fromkeys(("target", "secret"))
+    statement = update(AlertChannelRow).where(*where)
+    session.execute(statement.values(credentials=credentials, **in_the_clear))
 
 
 def delete_channel(session: Session, tenant_id: UUID, channel_id: UUID) -> None:
