@@ -11,13 +11,13 @@ OPEN_KINDS = frozenset({"email"})  # an address is no secret
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A channel's target as the database has it: in the clear, or in its encrypted credentials.
+    """A channel's target as the database has it: in the clear, or empty and in its credentials.
 
     Args:
         secret: in the clear, of channels from before these were encrypted.
     """
 
-    target: str | None
+    target: str
     credentials: bytes | None = None
     secret: str | None = None
 
@@ -33,7 +33,7 @@ def keep_target(
     if kind in OPEN_KINDS:
         return Kept(target)
     credentials = {"target": target} | ({"secret": secret} if secret else {})
-    return Kept(None, vault.lock(tenant_id, _purpose(channel_id), credentials))
+    return Kept("", vault.lock(tenant_id, _purpose(channel_id), credentials))
 
 
 def open_target(
@@ -45,7 +45,7 @@ def open_target(
         ChannelError: the keys that are set do not open them; with the right ones they may.
     """
     if kept.credentials is None:
-        return kept.target or "", kept.secret
+        return kept.target, kept.secret
     try:
         opened = vault.unlock(tenant_id, _purpose(channel_id), kept.credentials)
     except UnreadableCredentials as error:

@@ -102,13 +102,13 @@ def add_channel(
     tenant_id: UUID,
     channel: Channel,
     *,
-    target: str | None,
+    target: str,
     credentials: bytes | None,
 ) -> None:
     """Add a channel, whose name must be free.
 
     Args:
-        target: if it is no secret; else it is among the encrypted credentials.
+        target: empty if it is among the encrypted credentials.
     """
     values = {**asdict(channel), "target": target, "credentials": credentials}
     # Inline: the web role may write what it must not read back.
@@ -122,7 +122,7 @@ class KeptChannel:
     tenant_id: UUID
     id: UUID
     kind: str
-    target: str | None
+    target: str
     secret: str | None
     credentials: bytes | None
 
@@ -138,7 +138,7 @@ def put_credentials(
 ) -> None:
     """Keep secrets that were encrypted anew, and no longer in the clear."""
     where = (AlertChannelRow.tenant_id == tenant_id, AlertChannelRow.id == channel_id)
-    in_the_clear = dict.fromkeys(("target", "secret"))
+    in_the_clear = dict(zip(("target", "secret"), ("", None), strict=True))
     statement = update(AlertChannelRow).where(*where)
     session.execute(statement.values(credentials=credentials, **in_the_clear))
 

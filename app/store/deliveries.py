@@ -41,7 +41,7 @@ class Target:
     """Where a channel leads, with its secrets as they are kept."""
 
     kind: str
-    target: str | None
+    target: str
     secret: str | None
     credentials: bytes | None
     slug: str

@@ -1,7 +1,7 @@
 """Secrets of channels lie encrypted, as credentials of providers and destinations do.
 
 Channels from before keep theirs in the clear, and work, until `flask providers rotate-keys`
-encrypts them; so target may be empty, and older code goes on writing it.
+encrypts them; the target of those that are encrypted is empty.
 """
 
 from alembic import op
@@ -14,10 +14,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("ALTER TABLE alert_channels ADD COLUMN credentials bytea")
-    op.execute("ALTER TABLE alert_channels ALTER COLUMN target DROP NOT NULL")
 
 
 def downgrade() -> None:
-    op.execute("DELETE FROM alert_channels WHERE target IS NULL")  # nobody could read them again
-    op.execute("ALTER TABLE alert_channels ALTER COLUMN target SET NOT NULL")
+    # Nobody could read them again.
+    op.execute("DELETE FROM alert_channels WHERE credentials IS NOT NULL")
     op.execute("ALTER TABLE alert_channels DROP COLUMN credentials")

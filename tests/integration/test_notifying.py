@@ -324,7 +324,7 @@ def test_what_is_secret_of_a_channel_lies_encrypted_and_moves_to_a_fresh_key(
     with world.maintenance.unrestricted_unsafe() as session:
         rows = session.execute(stored, {"t": who.tenant_id}).all()
     for target, secret, credentials in rows:
-        assert (target, secret) == (None, None)
+        assert (target, secret) == ("", None)
         locked = bytes(credentials)
         assert b"hook" not in locked
         assert channel["secret"].encode() not in locked
