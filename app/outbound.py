@@ -4,7 +4,13 @@ So a name that resolves to another address the second time gains nothing.
 """
 
 import socket
+import sys
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 from .config import Settings
 from .domain.destinations import Destinations
@@ -55,6 +61,44 @@ def connect(
         else:
             return made
     raise last
+
+
+_guarded = threading.local()
+_GUARDED_EVENTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"})
+
+
+@contextmanager
+def guarding(destinations: Destinations) -> Iterator[None]:
+    """Refuse this thread every connection to an address that is not allowed, whoever makes it: for
+    libraries that resolve names and follow redirects by themselves.
+
+    Raises:
+        DestinationRefused: within, at the connection.
+    """
+    _install_guard()
+    _guarded.destinations = destinations
+    try:
+        yield
+    finally:
+        _guarded.destinations = None
+
+
+@cache
+def _install_guard() -> None:
+    """Once for the process: an audit hook cannot be taken out, and costs other events a look."""
+    sys.addaudithook(_guard)
+
+
+def _guard(event: str, arguments: tuple[Any, ...]) -> None:
+    if event not in _GUARDED_EVENTS:
+        return
+    destinations = getattr(_guarded, "destinations", None)
+    if destinations is None:
+        return
+    address = arguments[1]
+    # A name here would be resolved after it was judged; a path is a socket of this machine.
+    host = str(address[0]) if isinstance(address, tuple) else "a socket of this machine"
+    _judge(host, host, destinations, plain=False)
 
 
 def _judge(host: str, address: str, destinations: Destinations, *, plain: bool) -> None:

@@ -25,6 +25,7 @@ from app.store.session import Database
 from tests.support.archive import Archive
 from tests.support.buckets import PLAIN, Seaweed, find_weed
 from tests.support.host import NOWHERE
+from tests.support.keys import CREDENTIAL_KEY
 from tests.support.product import environment_of, migrated_environment
 from tests.support.servers import PostgresServer, start_broker, start_postgres
 from tests.support.world import World, opened
@@ -139,6 +140,7 @@ def environment(
     return {
         **make_migrated(DATABASE),
         "REDIS_URL": redis_url,
+        "OPSLEDGER_CREDENTIAL_KEYS": CREDENTIAL_KEY,
         "OPSLEDGER_DATA_DIR": str(tmp_path_factory.mktemp("data")),
     }
 
@@ -149,7 +151,11 @@ def own_environment(
 ) -> dict[str, str]:
     """The environment of a database for the tests of one file; it names no folder."""
     name = request.module.__name__.rpartition(".")[2]
-    return {**make_migrated(f"opsledger_of_{name}"), "REDIS_URL": redis_url}
+    return {
+        **make_migrated(f"opsledger_of_{name}"),
+        "REDIS_URL": redis_url,
+        "OPSLEDGER_CREDENTIAL_KEYS": CREDENTIAL_KEY,
+    }
 
 
 @pytest.fixture(scope="module")

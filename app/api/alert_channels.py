@@ -7,13 +7,14 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from ..auth import requires
-from ..channels import check_target
+from ..channels import check_target, keep_target
 from ..domain.access import Scope
 from ..errors import ChannelError, Conflict, FieldError, InvalidInput, NotFound
 from ..signing import new_secret
 from ..store import alert_rules, deliveries
 from ..store.alert_rules import Channel
 from ..store.deliveries import Delivery
+from ..vault import NoCredentialKeys
 from .alert_schemas import (
     CHANNELS_MAX,
     ChannelSchema,
@@ -30,6 +31,7 @@ from .parsing import Blueprint
 from .service import current_service
 
 OF_CHANNEL = [path_uuid_parameter("channel_id")]
+KEYS_RULE = "is a secret, which this platform cannot keep: it has no OPSLEDGER_CREDENTIAL_KEYS"
 
 blueprint = Blueprint("alert_channels", __name__, description="Whom alerts are told to.")
 
@@ -62,12 +64,19 @@ def create_channel(values: dict[str, Any]) -> dict[str, Any]:
         id=uuid7(), name=values["name"], kind=kind, shown=shown, created_at=datetime.now(UTC)
     )
     with managing() as (session, tenant_id):
+        try:
+            vault = current_service().providers.vault
+            kept = keep_target(vault, tenant_id, channel.id, kind, target, secret)
+        except NoCredentialKeys as error:
+            raise InvalidInput(FieldError("target", KEYS_RULE)) from error
         there = alert_rules.list_channels(session, tenant_id)
         if any(one.name == channel.name for one in there):
             raise Conflict(f"There is a channel {channel.name!r} already")
         if len(there) >= CHANNELS_MAX:
             raise Conflict(f"A tenant has at most {CHANNELS_MAX} channels")
-        alert_rules.add_channel(session, tenant_id, channel, target, secret)
+        alert_rules.add_channel(
+            session, tenant_id, channel, target=kept.target, credentials=kept.credentials
+        )
     put_on_record("create", "alert_channel", channel.id, after=_plain(channel))
     return {**{name: getattr(channel, name) for name in Channel.__slots__}, "secret": secret}
 

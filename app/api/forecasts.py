@@ -65,13 +65,13 @@ class AnomalyQuery(ma.Schema):
 
 
 class AnomalySchema(ma.Schema):
-    """An hour that was not as usual."""
+    """An hour that was not as usual, or beyond all weeks before."""
 
     start = Timestamp(required=True)
     value = ma.fields.Float(required=True)
     expected = ma.fields.Float(required=True)
     score = ma.fields.Float(
-        required=True, metadata={"description": "Spreads above, or below, the usual."}
+        required=True, metadata={"description": "Spreads above, or below, what was expected."}
     )
     says = ma.fields.String(required=True)
 

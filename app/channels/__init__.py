@@ -3,11 +3,20 @@
 from ..config import Settings
 from ..errors import ChannelError
 from .apprise import check_apprise, send_apprise
+from .credentials import Kept, keep_target, open_target
 from .mail import check_mail, send_mail
 from .message import Message
 from .webhook import check_webhook, send_webhook
 
-__all__ = ["KINDS", "Message", "check_target", "send"]
+__all__ = [
+    "KINDS",
+    "Kept",
+    "Message",
+    "check_target",
+    "keep_target",
+    "open_target",
+    "send",
+]
 
 _SENDERS = {"webhook": send_webhook, "email": send_mail, "apprise": send_apprise}
 _CHECKS = {"webhook": check_webhook, "email": check_mail, "apprise": check_apprise}

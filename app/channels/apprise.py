@@ -1,7 +1,8 @@
 """The hundred services of the apprise library, each by its URL: slack://…, pagerduty://…
 
-The library connects by itself; so hosts are judged beforehand, and what would act on this machine
-is refused. It is imported at the first message: it is large, and most processes send none.
+The library connects by itself, and follows redirects; so each connection is judged as it is made,
+by the address it goes to, whatever a name resolved to before. What would act on this machine is
+refused. It is imported at the first message: it is large, and most processes send none.
 """
 
 import logging
@@ -9,7 +10,7 @@ from typing import Any
 
 from ..config import Settings
 from ..errors import ChannelError
-from ..outbound import DestinationRefused, connect, destinations_of
+from ..outbound import DestinationRefused, connect, destinations_of, guarding
 from ..telemetry import get_logger
 from .message import Message
 
@@ -42,7 +43,10 @@ def send_apprise(target: str, _: str | None, message: Message, settings: Setting
     logger = logging.getLogger("apprise")
     logger.addHandler(said)
     try:
-        taken = service.notify(body=message.text, title=message.title)
+        with guarding(destinations_of(settings)):
+            taken = service.notify(body=message.text, title=message.title)
+    except DestinationRefused as error:
+        raise ChannelError(error.detail, permanent=True) from error
     except Exception as error:
         raise ChannelError(f"The service failed: {error!r}", permanent=False) from error
     finally:

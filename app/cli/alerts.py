@@ -8,10 +8,10 @@ import click
 from flask.cli import AppGroup
 from uuid_utils.compat import uuid7
 
-from ..channels import KINDS, check_target
+from ..channels import KINDS, check_target, keep_target
 from ..domain.alert_rules import Comparison, Figure, Rule, Severity, check_rule
 from ..domain.records import Kind
-from ..errors import ChannelError, InvalidInput, StoreUnavailable
+from ..errors import ChannelError, InvalidInput, OpsledgerError, StoreUnavailable
 from ..pipeline.alerting import evaluate_alerts
 from ..pipeline.notifying import deliver_messages
 from ..signing import new_secret
@@ -19,6 +19,7 @@ from ..store import alert_rules
 from ..store import alerts as alert_store
 from ..store import deliveries as delivery_store
 from ..store.alert_rules import Channel
+from ..vault import Vault
 from .support import audit, database, maintaining, print_table, settings, the_tenant
 
 SHOWN_MAX = click.IntRange(1, 1000)
@@ -176,7 +177,14 @@ def add_channel(tenant: str, name: str, kind: str, target: str) -> None:
         found = the_tenant(session, tenant)
         if any(one.name == name for one in alert_rules.list_channels(session, found.id)):
             raise click.ClickException(f"There is a channel {name!r} already")
-        alert_rules.add_channel(session, found.id, channel, target, secret)
+        try:
+            vault = Vault(settings().credential_keys)
+            kept = keep_target(vault, found.id, channel.id, kind, target, secret)
+        except OpsledgerError as error:
+            raise click.ClickException(error.detail) from error
+        alert_rules.add_channel(
+            session, found.id, channel, target=kept.target, credentials=kept.credentials
+        )
     audit(found.id, "create", "alert_channel", str(channel.id), after={"name": name, "kind": kind})
     click.echo(f"Added channel {channel.id}")
     if secret:

@@ -12,13 +12,14 @@ import flask
 from flask.cli import AppGroup
 from uuid_utils.compat import uuid7
 
+from ..channels import Kept, keep_target, open_target
 from ..domain.accounts import StoredAccount
 from ..domain.forwarding import purpose_of
 from ..errors import InvalidInput, OpsledgerError, ProviderError
 from ..providers import EXTENSION, Providers
 from ..providers.catalogue import KINDS, kinds_of
 from ..providers.protocols import CAPABILITIES, Capability
-from ..store import forwarding
+from ..store import alert_rules, forwarding
 from ..store import provider_accounts as store
 from ..vault import new_key
 from .support import audit, maintaining, print_table, the_tenant
@@ -172,8 +173,31 @@ def rotate_keys() -> None:
             fresh = vault.lock(tenant_id, purpose, opened)
             forwarding.put_locked(session, tenant_id, destination_id, fresh)
             sent_to += 1
+        told = _rotate_channels(session)
     words = f"Encrypted the credentials of {done} accounts by the first key"
-    click.echo(f"{words}, and of {sent_to} destinations" if sent_to else words)
+    more = f", of {told} channels" if told else ""
+    more += f", and of {sent_to} destinations" if sent_to else ""
+    click.echo(words + more)
+
+
+def _rotate_channels(session: Any) -> int:
+    """Encrypt what is secret of channels, that of old ones for the first time; of how many."""
+    vault, told = _providers().vault, 0
+    for channel in alert_rules.list_kept_channels(session):
+        tenant_id, kept = (
+            channel.tenant_id,
+            Kept(channel.target, channel.credentials, channel.secret),
+        )
+        try:
+            target, secret = open_target(vault, tenant_id, channel.id, kept)
+            fresh = keep_target(vault, tenant_id, channel.id, channel.kind, target, secret)
+        except OpsledgerError as error:
+            where = f"tenant {tenant_id}, channel {channel.id}"
+            raise click.ClickException(f"{error.detail} ({where})") from error
+        if fresh.credentials is not None:
+            alert_rules.put_credentials(session, tenant_id, channel.id, fresh.credentials)
+            told += 1
+    return told
 
 
 def _try(tenant_id: UUID, name: str) -> bool:

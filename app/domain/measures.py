@@ -10,11 +10,21 @@ from enum import StrEnum
 import numpy as np
 
 from .analytics import FAILED
+from .extremes import Look
 from .grains import Grain, Times, floors, from_ms, units
 from .series import Unusual, Values, average_noise, count_noise, rate_noise
 from .tally import CellNames, Tally
 
 NAMES = {0: "action type", 1: "provider"}
+
+# How a look at a series is told.
+LOOKS = {
+    Look.READING: "",
+    Look.LEVEL: "the mean of a day of ",
+    Look.JUMP: "the change of ",
+    Look.SWINGS: "the swings of ",
+    Look.DAILY: "the difference from the days before of ",
+}
 
 
 class Measure(StrEnum):
@@ -76,6 +86,15 @@ def explained(
 ) -> Anomaly:
     """An unusual hour with what can be said of it: how unusual, and who most of it comes from."""
     at = from_ms(start + found.place * 3_600_000)
+    if found.beyond is not None:
+        least, most = (round(value, 4) for value in (found.beyond.low, found.beyond.high))
+        says = (
+            f"{LOOKS[found.beyond.look]}{measure.value} {found.beyond.value:g} is beyond all of the"
+            f" weeks before {at:%A %H:00} UTC ({least:g} to {most:g})"
+        )
+        if found.score > 0:
+            says += _most(measure, tally, names, start + found.place * 3_600_000)
+        return Anomaly(at, found.value, found.expected, found.score, says)
     times = f"{found.value / found.expected:.1f}x" if found.expected else "instead of none,"
     figure = f"{found.value:g} against {found.expected:g}"
     says = f"{measure.value} {times} the usual for {at:%A %H:00} UTC ({figure})"

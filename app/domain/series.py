@@ -2,7 +2,8 @@
 
 The usual of an hour is that of the same hour in the weeks before; with less history that of the
 same hour of the days before, then of the hours before. Medians, so that neither a gap nor an
-incident of last week is taken for usual.
+incident of last week is taken for usual. Beside that, an hour is not as usual that is far beyond
+all of the weeks before it.
 """
 
 import math
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .extremes import MEANS, Beyond, Watcher
+
 Values = npt.NDArray[np.float64]
 
 HOURS_OF_DAY, HOURS_OF_WEEK = 24, 168
@@ -20,7 +23,10 @@ HISTORY_HOURS = WEEKS_BACK * HOURS_OF_WEEK
 LIKE_MIN = 4  # hours that an hour is held against; of fewer, nothing is said
 SCORE_MIN = 6.0  # spreads from the usual; of calm traffic less than an hour a week is so far
 SHARE_MIN = 0.5  # and it has to differ by half of the usual, which people would see too
+BEYOND_MIN = 0.1  # of the range of all before
+BEYOND_SPREADS_MIN = 3.0  # and not by chance alone
 MAD_TO_SIGMA = 1.4826  # of a normal distribution
+FEW = 4  # the deviation of so few is told half too small, easily
 BAND_SIGMAS = 1.96  # 95 of 100
 
 
@@ -29,13 +35,16 @@ class Unusual:
     """An hour that is not as usual: its place in the series, its value, and what was expected.
 
     Args:
-        score: how many spreads it lies above (or, negative, below) the usual.
+        expected: the usual; of what is beyond all before, the extreme until then.
+        score: how many spreads it lies above (or, negative, below) what was expected.
+        beyond: in which regard it is beyond all before; None if it is not, or unusual anyway.
     """
 
     place: int
     value: float
     expected: float
     score: float
+    beyond: Beyond | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +81,27 @@ def find_unusual(
         noise: the least spread of values of which so much is expected.
     """
     series = np.asarray(values, dtype=np.float64)
-    found = [_judged(series, place, noise) for place in range(first, len(series))]
+    beyond = _beyond(values, noise)
+    found = [
+        _judged(series, place, noise) or beyond.get(place) for place in range(first, len(series))
+    ]
     return [one for one in found if one is not None]
+
+
+def _beyond(values: Sequence[float], noise: Callable[[float], float]) -> dict[int, Unusual]:
+    """The hours that are far beyond all before them, by their place."""
+    watcher = Watcher(HOURS_OF_DAY, rest=HOURS_OF_DAY)
+    found: dict[int, Unusual] = {}
+    for place, value in enumerate(values):
+        beyond = watcher.score(value)
+        if beyond is None or beyond.score < BEYOND_MIN:
+            continue
+        extreme = beyond.high if beyond.value > beyond.high else beyond.low
+        spread = noise(max(value, abs(extreme))) / math.sqrt(MEANS.get(beyond.look, 1))
+        spreads = (beyond.value - extreme) / spread
+        if abs(spreads) >= BEYOND_SPREADS_MIN:
+            found[place] = Unusual(place, value, extreme, round(spreads, 2), beyond)
+    return found
 
 
 def _judged(series: Values, place: int, noise: Callable[[float], float]) -> Unusual | None:
@@ -84,6 +112,7 @@ def _judged(series: Values, place: int, noise: Callable[[float], float]) -> Unus
     expected = float(np.median(like))
     # What never moved is not judged by a hair.
     deviation = MAD_TO_SIGMA * float(np.median(np.abs(like - expected)))
+    deviation *= 1 + FEW / len(like)
     spread = max(deviation, noise(expected), 0.05 * expected)
     score = (value - expected) / spread
     if abs(score) < SCORE_MIN or abs(value - expected) < SHARE_MIN * expected:

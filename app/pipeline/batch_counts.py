@@ -1,5 +1,7 @@
-"""What committed batches add to the metrics; counted from their summaries, not record by record, nor cell
-by cell: to find a metric's labels takes longer than to sum."""
+"""What committed batches add to the metrics; counted from their summaries, not record by record.
+
+Cells are summed first, since to find a metric's labels takes longer than to add.
+"""
 
 from collections import Counter
 from collections.abc import Iterable

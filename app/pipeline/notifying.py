@@ -4,12 +4,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
-from ..channels import Message, send
+from ..channels import Kept, Message, open_target, send
 from ..config import Settings
 from ..errors import ChannelError
 from ..store.deliveries import Due, claim_due, note_dead, note_retry, note_sent
 from ..store.session import Database
 from ..telemetry import ALERT_DELIVERIES, get_logger
+from ..vault import Vault
 
 AT_ONCE = 8  # so that one slow receiver does not keep the others waiting
 MESSAGES_MAX = 200  # of one run; beat asks again every 5 s
@@ -37,18 +38,20 @@ def deliver_messages(
     if not due:
         return 0
 
+    vault = Vault(settings.credential_keys)
+
     def deliver(one: Due) -> bool:
-        return _deliver(database, settings, one, clock)
+        return _deliver(database, settings, vault, one, clock)
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="opsledger-notify") as pool:
         return sum(pool.map(deliver, due))
 
 
 def _deliver(
-    database: Database, settings: Settings, due: Due, clock: Callable[[], datetime]
+    database: Database, settings: Settings, vault: Vault, due: Due, clock: Callable[[], datetime]
 ) -> bool:
     try:
-        answer = _send(settings, due)
+        answer = _send(settings, vault, due)
     except ChannelError as error:
         if not error.permanent and due.attempts < TRIES_MAX:
             pause_s = min(RETRY_FIRST_S * 2 ** (due.attempts - 1), RETRY_MAX_S)
@@ -67,7 +70,7 @@ def _deliver(
     return True
 
 
-def _send(settings: Settings, due: Due) -> str:
+def _send(settings: Settings, vault: Vault, due: Due) -> str:
     target = due.target
     if target is None:
         raise ChannelError("The channel was deleted", permanent=True)
@@ -78,4 +81,6 @@ def _send(settings: Settings, due: Due) -> str:
         created_at=due.created_at,
         payload=due.payload,
     )
-    return send(target.kind, target.target, target.secret, message, settings)
+    kept = Kept(target.target, target.credentials, target.secret)
+    leads, secret = open_target(vault, due.tenant_id, due.channel_id, kept)
+    return send(target.kind, leads, secret, message, settings)

@@ -70,8 +70,9 @@ class AlertChannelRow(Base):
     name: Mapped[str] = mapped_column(String(100))
     kind: Mapped[str] = mapped_column(String(10))
     shown: Mapped[str] = mapped_column(String(255))
-    target: Mapped[str]
+    target: Mapped[str]  # in the clear, where it is no secret or from before 0040; else empty
     secret: Mapped[str | None]
+    credentials: Mapped[bytes | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (

@@ -98,12 +98,49 @@ def rules_of(session: Session, tenant_ids: Iterable[UUID]) -> dict[UUID, list[Ru
 
 
 def add_channel(
-    session: Session, tenant_id: UUID, channel: Channel, target: str, secret: str | None
+    session: Session,
+    tenant_id: UUID,
+    channel: Channel,
+    *,
+    target: str,
+    credentials: bytes | None,
 ) -> None:
-    """Add a channel, whose name must be free."""
-    values = {**asdict(channel), "target": target, "secret": secret}
+    """Add a channel, whose name must be free.
+
+    Args:
+        target: empty if it is among the encrypted credentials.
+    """
+    values = {**asdict(channel), "target": target, "credentials": credentials}
     # Inline: the web role may write what it must not read back.
     session.execute(insert(AlertChannelRow).inline().values(tenant_id=tenant_id, **values))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptChannel:
+    """A channel with its secrets as they are kept; target and secret in the clear, if at all."""
+
+    tenant_id: UUID
+    id: UUID
+    kind: str
+    target: str
+    secret: str | None
+    credentials: bytes | None
+
+
+def list_kept_channels(session: Session) -> list[KeptChannel]:
+    """The channels of all tenants with their secrets as they are kept."""
+    columns = [getattr(AlertChannelRow, name) for name in KeptChannel.__slots__]
+    return [KeptChannel(**row) for row in session.execute(select(*columns)).mappings()]
+
+
+def put_credentials(
+    session: Session, tenant_id: UUID, channel_id: UUID, credentials: bytes
+) -> None:
+    """Keep secrets that were encrypted anew, and no longer in the clear."""
+    where = (AlertChannelRow.tenant_id == tenant_id, AlertChannelRow.id == channel_id)
+    in_the_clear = dict(zip(("target", "secret"), ("", None), strict=True))
+    statement = update(AlertChannelRow).where(*where)
+    session.execute(statement.values(credentials=credentials, **in_the_clear))
 
 
 def delete_channel(session: Session, tenant_id: UUID, channel_id: UUID) -> None:

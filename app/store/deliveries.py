@@ -29,7 +29,7 @@ _CLAIM = text(
 )
 _TARGETS = text(
     """
-    SELECT c.tenant_id, c.id, c.kind, c.target, c.secret, t.slug
+    SELECT c.tenant_id, c.id, c.kind, c.target, c.secret, c.credentials, t.slug
     FROM alert_channels c JOIN tenants t ON t.id = c.tenant_id
     WHERE c.id = ANY(CAST(:ids AS uuid[]))
     """
@@ -38,11 +38,12 @@ _TARGETS = text(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where a channel leads, with its secrets."""
+    """Where a channel leads, with its secrets as they are kept."""
 
     kind: str
     target: str
     secret: str | None
+    credentials: bytes | None
     slug: str
 
 
@@ -102,7 +103,11 @@ def claim_due(session: Session, *, now: datetime, lease_s: float, limit: int) ->
     ids = sorted({str(row["channel_id"]) for row in rows})
     targets = {
         (found.tenant_id, found.id): Target(
-            kind=found.kind, target=found.target, secret=found.secret, slug=found.slug
+            kind=found.kind,
+            target=found.target,
+            secret=found.secret,
+            credentials=None if found.credentials is None else bytes(found.credentials),
+            slug=found.slug,
         )
         for found in session.execute(_TARGETS, {"ids": ids})
     }

@@ -33,6 +33,22 @@ def test_an_unusual_hour_is_told_in_a_sentence(world: World) -> None:
     assert world.settle().get(ANOMALIES).json["anomalies"] == []
 
 
+def test_an_hour_beyond_all_weeks_is_told_though_its_usual_varies(world: World) -> None:
+    """Weeks of nothing and weeks of much leave no usual; more than ever is told all the same."""
+    who = world.settle()
+    hour = datetime.now(UTC).replace(minute=30, second=0, microsecond=0) - timedelta(hours=2)
+    records = []
+    for week in range(1, 9):
+        at = hour - timedelta(weeks=week)
+        records += [action(who.tenant_id, at=at) for _ in range(1 if week % 2 else 20)]
+    world.put(*records, *(action(who.tenant_id, at=hour) for _ in range(60)))
+    shown = who.get(f"{ANOMALIES}?measure=volume&hours=24").json
+    (found,) = shown["anomalies"]
+    assert found["value"] == 60
+    assert " is beyond all of the weeks before " in found["says"]
+    assert found["says"].endswith("100 % of it provider hubspot")
+
+
 def test_a_trend_has_its_days_and_what_is_to_come(world: World) -> None:
     """By the day, those that are over; audits as well as actions."""
     who = world.settle()

@@ -5,18 +5,23 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import text
+from uuid_utils.compat import uuid7
 
-from app.channels import check_target
+from app.channels import Message, check_target, send
 from app.config import Settings
 from app.dev.server import free_port
 from app.errors import ChannelError
 from app.pipeline.notifying import TRIES_MAX, deliver_messages
 from app.signing import SECRET_PREFIX, sign
 from app.store.session import Database
+from app.vault import new_key
 from tests.support.mail import mail_server
 from tests.support.receiver import HERE, Receiver, receiving
 from tests.support.watching import FAILURES, Watch
@@ -295,6 +300,87 @@ def test_services_of_apprise_are_sent_to_and_those_of_this_machine_refused(
     for target in ("syslog://", "json://127.0.0.1/", "dbus://"):
         with pytest.raises(ChannelError):
             check_target("apprise", target, settings)
+
+
+def test_what_is_secret_of_a_channel_lies_encrypted_and_moves_to_a_fresh_key(
+    world: World, receiver: Receiver
+) -> None:
+    """Also that of a channel from before, once the keys are rotated."""
+    who = world.settle()
+    channel = made(who, receiver.url)
+    body = {"name": "old", "kind": "webhook", "target": f"{receiver.url}&old=1"}
+    old = who.post(CHANNELS, json=body).json
+    in_the_clear = text(
+        "UPDATE alert_channels SET target = :t, secret = :s, credentials = NULL WHERE id = :id"
+    )
+    stored = text("SELECT target, secret, credentials FROM alert_channels WHERE tenant_id = :t")
+    with world.maintenance.unrestricted_unsafe() as session:
+        session.execute(in_the_clear, {"t": body["target"], "s": old["secret"], "id": old["id"]})
+    fresh, settings = new_key(), world.opsledger.settings
+    both = replace(settings, credential_keys=f"{fresh},{settings.credential_keys}")
+    with opened(both, world.maintenance) as rotating:
+        said = rotating.app.test_cli_runner().invoke(args=["providers", "rotate-keys"])
+        assert re.search(r"of \d+ channels", said.output), said.output
+    with world.maintenance.unrestricted_unsafe() as session:
+        rows = session.execute(stored, {"t": who.tenant_id}).all()
+    for target, secret, credentials in rows:
+        assert (target, secret) == ("", None)
+        locked = bytes(credentials)
+        assert b"hook" not in locked
+        assert channel["secret"].encode() not in locked
+    for one in (channel, old):
+        who.post(f"{CHANNELS}/{one['id']}/test")
+    stranger = replace(settings, credential_keys=new_key())
+    deliver_messages(world.maintenance, stranger, clock=partial(datetime.now, UTC))
+    assert receiver.got == []
+    later = datetime.now(UTC) + timedelta(minutes=2)
+    ours = replace(settings, credential_keys=fresh)
+    deliver_messages(world.maintenance, ours, clock=lambda: later)
+    assert deliveries(who) == [("test", "sent", 2)] * 2
+    for headers, sent in receiver.got:
+        timestamp = int(headers["webhook-timestamp"])
+        signatures = {
+            sign(one["secret"], headers["webhook-id"], timestamp, sent) for one in (channel, old)
+        }
+        assert headers["webhook-signature"] in signatures
+
+
+def test_without_a_key_no_secret_is_kept(settings: Settings, maintenance: Database) -> None:
+    """A webhook is refused, by the API and by the command; an e-mail address is none."""
+    bare = replace(
+        settings, credential_keys="", private_destinations=HERE, smtp_url="smtp://127.0.0.1:9"
+    )
+    with opened(bare, maintenance) as world:
+        who = world.settle()
+        body = {"name": "hook", "kind": "webhook", "target": "http://127.0.0.1:9/x"}
+        refused = refused_fields(who.post(CHANNELS, json=body))
+        assert "OPSLEDGER_CREDENTIAL_KEYS" in refused["target"]
+        command = ["alerts", "add-channel", who.slug, "hook", "webhook", body["target"]]
+        said = world.app.test_cli_runner().invoke(args=command)
+        assert (said.exit_code, "OPSLEDGER_CREDENTIAL_KEYS" in said.output) == (1, True)
+        made(who, "ops@example.com", "email")
+
+
+def test_a_name_that_leads_elsewhere_once_it_was_judged_gains_nothing(
+    settings: Settings, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Public when asked the first time, this machine when the library asks; nor does a redirect."""
+    message = Message(
+        id=uuid7(), tenant="t", event="test", created_at=datetime.now(UTC), payload={}
+    )
+    port = urlsplit(receiver.url).port
+    monkeypatch.setattr("app.channels.apprise._judge", lambda *_: None)  # it was public then
+    with pytest.raises(ChannelError) as refused:
+        send("apprise", f"json://127.0.0.1:{port}/", None, message, settings)
+    assert "not a public address" in str(refused.value.detail)
+    assert refused.value.permanent
+    assert receiver.got == []
+    allowed = replace(settings, private_destinations=("127.0.0.1/32",))
+    receiver.status, receiver.headers = 307, {"Location": f"http://127.0.0.2:{port}/"}
+    with pytest.raises(ChannelError) as redirected:
+        send("apprise", f"json://127.0.0.1:{port}/", None, message, allowed)
+    assert "127.0.0.2" in redirected.value.detail
+    assert len(receiver.got) == 1
 
 
 def test_nobody_is_told_of_what_is_muted_or_silenced(world: World, receiver: Receiver) -> None:

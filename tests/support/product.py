@@ -16,6 +16,7 @@ from app.dev.procfile import read_procfile
 from app.dev.program import Program
 from app.dev.server import free_port
 from app.dev.settings import children_environment
+from tests.support.keys import CREDENTIAL_KEY
 
 ROOT = Path(__file__).parents[2]
 APPLICATION = "wsgi:application"  # as the Procfile names it
@@ -34,6 +35,7 @@ def environment_of(
         **broker,
         "OPSLEDGER_DATA_DIR": str(folder / "data"),
         "OPSLEDGER_DEMO": "1",
+        "OPSLEDGER_CREDENTIAL_KEYS": CREDENTIAL_KEY,
         "OPSLEDGER_CONFIRM_TIMEOUT_S": "2",  # so that a test need not wait the usual 15 s
     }
 

@@ -23,8 +23,8 @@ class Receiver:
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver on this host."""
+def receiving(port: int = 0) -> Iterator[Receiver]:
+    """A receiver on this host, at any port unless one is named."""
     receiver = Receiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def receiving() -> Iterator[Receiver]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     receiver.url = f"http://127.0.0.1:{server.server_address[1]}/hook?x=1"

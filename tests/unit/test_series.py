@@ -8,6 +8,7 @@ import pytest
 from app.domain.series import (
     HISTORY_HOURS,
     HOURS_OF_WEEK,
+    average_noise,
     find_unusual,
     rate_noise,
     trend_of,
@@ -31,6 +32,26 @@ def test_calm_traffic_raises_at_most_one_alarm_a_week(level: float) -> None:
     for seed in range(10):
         series = traffic(seed, HISTORY_HOURS + MONTH, level)
         assert len(find_unusual(series, HISTORY_HOURS)) <= MONTH / HOURS_OF_WEEK
+
+
+def test_calm_rates_and_averages_raise_at_most_one_alarm_a_week() -> None:
+    """Failures of a hundred an hour; latencies that vary by a fifth."""
+    chance = np.random.default_rng(1)
+    hours = HISTORY_HOURS + MONTH
+    for _ in range(10):
+        rates = [float(one) / 100 for one in chance.binomial(100, 0.02, hours)]
+        averages = [float(one) for one in chance.gamma(20, 10, hours)]
+        for series, noise in ((rates, rate_noise), (averages, average_noise)):
+            assert len(find_unusual(series, HISTORY_HOURS, noise)) <= MONTH / HOURS_OF_WEEK
+
+
+def test_what_no_week_has_seen_is_told_though_its_hour_varies_much() -> None:
+    """The same hour was anything from 0 to 1,000 before: far more is beyond all of it."""
+    series = [float(1000 * (hour // HOURS_OF_WEEK % 2)) for hour in range(HISTORY_HOURS + 100)]
+    series[HISTORY_HOURS + 50] = 2500.0
+    (found,) = find_unusual(series, HISTORY_HOURS + 30)
+    assert (found.place, found.value) == (HISTORY_HOURS + 50, 2500.0)
+    assert found.beyond is not None
 
 
 @pytest.mark.parametrize("history", [HISTORY_HOURS, 24 * 10, 24])

@@ -4,8 +4,8 @@ depends on it, so that few records come twice where workers die or connections b
 
 from alembic import op
 
-revision = "0038_forward_doubts"
-down_revision = "0037_restored"
+revision = "0039_forward_doubts"
+down_revision = "0038_views_erasable"
 branch_labels = None
 depends_on = None
 
