@@ -13,7 +13,7 @@ from .pages import Page, form, lead_to, page, pages_named, render
 blueprint = pages_named("forwarding_page")
 
 LETTERS_SHOWN = 50
-VERBS = {
+COMMANDS = {
     "pause": "destination-paused",
     "resume": "destination-resumed",
     "test": "destination-tested",
@@ -72,12 +72,12 @@ def change_destination(destination_id: str) -> Page:
     return lead_to(f"/forwarding/{destination_id}", "destination-changed")
 
 
-@blueprint.post("/forwarding/<destination_id>/<any(pause, resume, test):verb>")
+@blueprint.post("/forwarding/<destination_id>/<any(pause, resume, test):command>")
 @form(Scope.FORWARDING_WRITE)
-def act_on_destination(destination_id: str, verb: str) -> Page:
+def act_on_destination(destination_id: str, command: str) -> Page:
     """Pause it, go on with it, or send a test record."""
-    tell("POST", f"/forwarding/destinations/{destination_id}/{verb}")
-    return lead_to(f"/forwarding/{destination_id}", VERBS[verb])
+    tell("POST", f"/forwarding/destinations/{destination_id}/{command}")
+    return lead_to(f"/forwarding/{destination_id}", COMMANDS[command])
 
 
 @blueprint.post("/forwarding/<destination_id>/delete")

@@ -68,7 +68,7 @@ def form_paths(app: flask.Flask) -> list[str]:
     """Every form of the dashboard that needs a session."""
     values = {"alert_id": uuid4(), "rule_id": uuid4(), "channel_id": uuid4(), "key_id": uuid4()}
     values |= {"view_id": uuid4(), "name": "actions", "act": "delete"}
-    values |= {"destination_id": uuid4(), "verb": "retry"}
+    values |= {"destination_id": uuid4(), "command": "pause", "verb": "retry"}
     with app.test_request_context():
         return [
             flask.url_for(rule.endpoint, **{name: values[name] for name in rule.arguments})
