@@ -4,8 +4,10 @@ burst of new records, in turn with COPY of the same into the bare key.
 
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from itertools import islice
+from functools import partial
+from itertools import islice, product
 from uuid import UUID, uuid4
 
 import psycopg2
@@ -22,6 +24,7 @@ from benchmarks.support import Bench, median
 from .rows import TENANTS, History
 
 ROUND_SHIPMENTS = 30
+WORKER_THREADS = 4  # as the Procfile has it
 BURST_ROWS = 300_000_000  # in 89 days: some 39 a second of all tenants, 500 of one within a minute
 BARE = {kind: f"bare_{kind}s" for kind in Kind}
 KEY = "PRIMARY KEY (tenant_id, created_at, id)"
@@ -67,30 +70,35 @@ def load(bench: Bench, rows: int, tenant_ids: list[UUID]) -> dict[str, float]:
 
 
 def burst(bench: Bench, tenant_ids: list[UUID], rounds: int) -> dict[str, float]:
-    """How fast records are taken that come faster than usual, alone and beside bare COPY."""
+    """How fast records are taken that come faster than usual, beside bare COPY of the same: by a
+    worker as the Procfile runs it, and by one thread alone.
+    """
     database = Database.connect(bench.env["WORKER_DATABASE_URL"])
     persister = Persister(database)
     plain = connect(bench)
     for kind, table in BARE.items():
         plain.cursor().execute(f"CREATE TABLE {table} ({DEFINITIONS[kind]}, {KEY})")
     shipments = History(BURST_ROWS, tenant_ids, datetime.now(UTC)).shipments()
-    seconds, ratios = [], []
-    for _ in range(rounds):
+    ways = {"": WORKER_THREADS, ".one_thread": 1}
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    ratios: dict[str, list[float]] = {way: [] for way in ways}
+    for _, (way, threads) in product(range(rounds), ways.items()):
         some = list(islice(shipments, ROUND_SHIPMENTS))
         texts = [_copied(body) for _, body in some]
-        started = time.perf_counter()
-        _persist(persister, some)
-        between = time.perf_counter()
+        with ThreadPoolExecutor(threads) as worker:
+            started = time.perf_counter()
+            list(worker.map(partial(_persist, persister), ([each] for each in some)))
+            between = time.perf_counter()
+        copying = time.perf_counter()
         _copy(plain, texts)
-        ended = time.perf_counter()
-        seconds.append((between - started) / sum(count for count, _ in some))
-        ratios.append((ended - between) / (between - started))
+        copied = time.perf_counter() - copying
+        seconds[way].append((between - started) / sum(count for count, _ in some))
+        ratios[way].append(copied / (between - started))
     database.close()
     plain.cursor().execute(f"DROP TABLE {', '.join(BARE.values())}")
     plain.close()
-    return {
-        "query.ingest_rows_per_s": 1 / median(seconds),
-        "query.ingest_ratio_to_copy": median(ratios),
+    return {f"query.ingest_rows_per_s{way}": 1 / median(seconds[way]) for way in ways} | {
+        f"query.ingest_ratio_to_copy{way}": median(ratios[way]) for way in ways
     }
 
 
