@@ -8,7 +8,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-INGEST = "/api/v1/ingest/"
+INGEST = ("/api/v1/ingest/actions", "/api/v1/ingest/audits")
 
 
 def faults(document: dict[str, Any], path: str, items: Any, answer: dict[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ import threading
 import psutil
 from sqlalchemy import make_url, text
 
-from app.api.stream import NEWS
+from app.api.stream import TAILS
 from app.config import Settings
 from app.store.session import Database
 from tests.support.world import eventually, opened
@@ -31,7 +31,7 @@ def test_a_closed_app_leaves_no_thread_and_no_connection(
         assert who.get("/api/v1/logs/actions").status_code == 200
         assert world.operator().get("/api/v1/admin/tenants").status_code == 200
         world.log(who.tenant_id)
-        world.app.extensions[NEWS].mark(who.tenant_id)
+        world.app.extensions[TAILS].news.mark(who.tenant_id)
         ours = set(threading.enumerate()) - others
         assert {thread.name for thread in ours} >= THREADS
         assert connections() >= before + 2

@@ -97,7 +97,7 @@ def test_a_record_names_the_request_it_was_made_in(live: World) -> None:
     assert record["metadata"]["http"] == {
         "request_id": "walk-1",
         "method": "GET",
-        "route": f"{CONTACTS}/<contact_id>",
+        "route": f"{CONTACTS}/<item:contact_id>",
         "status": 404,
         "ip_address": "127.0.0.1",
         "duration_ms": record["metadata"]["http"]["duration_ms"],

@@ -47,13 +47,11 @@ HOUR = timedelta(hours=1)
 @pytest.fixture
 def erasures_of(archive: Archive) -> Callable[[], Erasures]:
     """What previews and carries out, as a worker has it."""
-    settings = archive.world.opsledger.settings
-    return lambda: made(archive.maintenance, settings)
+    return lambda: made(archive.maintenance, archive.world.opsledger.settings)
 
 
 def made(maintenance: Database, settings: Settings) -> Erasures:
-    persister = Persister(worker_database(settings.url_of("worker")))
-    return Erasures(maintenance, settings, persister)
+    return Erasures(maintenance, settings, Persister(worker_database(settings.url_of("worker"))))
 
 
 def old_week() -> datetime:
@@ -238,20 +236,18 @@ def test_views_that_name_the_person_do_so_no_more(archive: Archive) -> None:
     archive.world.give_key(who.tenant_id, f"{who.secret}_2", ["logs:read"])
     colleague = Inhabitant(who.tenant_id, who.slug, f"{who.secret}_2", who.client)
     janes = "user_id=jane.doe%40example.org&resource_type=contact&period="
-    by_path = f"metadata.by={JANE}&status=failure"
     for keeper, name, query in (
         (who, "contacts", janes),
         (colleague, f"what {JANE} did", "status=failure"),
-        (colleague, "by path", by_path),
+        (colleague, "by path", f"metadata.by={JANE}&status=failure"),
         (colleague, "John", f"user_id={JOHN}&q=100%"),
         (other, "contacts", janes),
     ):
         view = {"name": name, "log": "audits", "query": query, "shared": True}
         assert keeper.post("/api/v1/views", json=view).status_code == 201
     before = other.get("/api/v1/views").json
-    assert ["views", "3", "0"] in [
-        line.split() for line in by_command(archive, who, "--dry-run").splitlines()
-    ]
+    rows = [line.split() for line in by_command(archive, who, "--dry-run").splitlines()]
+    assert ["views", "3", "0"] in rows
     by_command(archive, who, "--yes")
     assert {view["name"]: view["query"] for view in who.get("/api/v1/views").json} == {
         "contacts": "user_id=%5Berased%5D&resource_type=contact&period=",
@@ -480,9 +476,7 @@ def test_the_database_changes_no_row_without_a_confirmed_erasure(archive: Archiv
         ({"user_id": "a\x00"}, "user_id"),
     ],
 )
-def test_a_subject_that_is_none_is_refused(
-    world: World, subject: dict[str, str], field: str
-) -> None:
+def test_what_is_no_subject_is_refused(world: World, subject: dict[str, str], field: str) -> None:
     """By the name of the field; by command in a sentence."""
     who = world.settle()
     body = {"tenant_id": str(who.tenant_id), **subject}
