@@ -42,6 +42,7 @@ class RemoteLedger:
         self._folder = settings.spool_dir
         self._pool = urllib3.PoolManager(maxsize=2, retries=False)
         self._open: dict[UUID, set[UUID]] = {}  # of a shipment, the parts that are not confirmed
+        self._told: set[UUID] = set()  # parts of which it is known what was refused
 
     def publish(self, shipment_id: UUID, payloads: tuple[bytes, ...]) -> bytes | None:
         """Send a shipment, in as many requests as its size takes; returns the epoch of the broker
@@ -52,15 +53,19 @@ class RemoteLedger:
         """
         epoch: str | None = None
         unconfirmed = self._open.get(shipment_id)
-        items = [item_of(payload) for payload in payloads]
+        items, broken = _items(payloads)
         named = {uuid5(shipment_id, str(n)): part for n, part in enumerate(parts(items))}
         if unconfirmed is None:
             unconfirmed = self._open[shipment_id] = set(named)
+            self._set_aside(shipment_id, [("unknown", line) for line in broken])
         for part_id in sorted(unconfirmed):
             said = self._send(part_id, named[part_id])
-            self._keep_refused(part_id, named[part_id], said["rejected"])
+            if part_id not in self._told:
+                self._told.add(part_id)
+                self._keep_refused(part_id, named[part_id], said["rejected"])
             if not said["accepted"]:
                 unconfirmed.discard(part_id)  # nothing of it will ever be there
+                self._told.discard(part_id)
             epoch = said["epoch"] or epoch
         return epoch.encode() if epoch else None
 
@@ -80,6 +85,7 @@ class RemoteLedger:
             waiting = self._open.get(shipment_id)
             if waiting is not None:
                 waiting -= found
+                self._told -= found
                 if not waiting:
                     del self._open[shipment_id]
                     done.add(shipment_id)
@@ -103,14 +109,20 @@ class RemoteLedger:
         self._pool.clear()
 
     def _keep_refused(self, part_id: UUID, part: list[bytes], rejected: list[Any]) -> None:
-        """What the other refuses it would refuse again: counted, told with why, and set aside."""
-        if not rejected:
-            return
+        """What the other refuses it would refuse again: told with why, and set aside."""
         items = [part[one["index"]] for one in rejected]
-        for one, item in zip(rejected, items, strict=True):
-            LOST.labels(json.loads(item)["kind"], "refused").inc()
+        for one in rejected:
             log.error("record refused by the ledger", shipment=str(part_id), errors=one["errors"])
-        set_aside(self._folder / f"refused-{part_id}{DAMAGED}", b"\n".join(items))
+        self._set_aside(part_id, [(json.loads(item)["kind"], item) for item in items])
+
+    def _set_aside(self, name: UUID, refused: list[tuple[str, bytes]]) -> None:
+        """Count what will not arrive, by its kind, and keep its bytes for people to look at."""
+        for kind, _ in refused:
+            LOST.labels(kind, "refused").inc()
+        if refused:
+            log.error("records set aside that no ledger takes", file=str(name), count=len(refused))
+            data = b"\n".join(item for _, item in refused)
+            set_aside(self._folder / f"refused-{name}{DAMAGED}", data)
 
     def _send(self, part_id: UUID, part: list[bytes]) -> Any:
         body = gzip.compress(b"[" + b",".join(part) + b"]", GZIP_LEVEL)
@@ -146,6 +158,18 @@ class RemoteLedger:
             return json.loads(answer.data)
         except ValueError as error:
             raise LedgerAway(f"{self._url} does not answer with JSON") from error
+
+
+def _items(payloads: Iterable[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Lines as items of the ingest API, and those lines that are no records."""
+    items: list[bytes] = []
+    broken: list[bytes] = []
+    for payload in payloads:
+        try:
+            items.append(item_of(payload))
+        except ValueError:
+            broken.append(payload)
+    return items, broken
 
 
 def open_remote_shipper(

@@ -24,7 +24,8 @@ from .rollup_units import CELLS
 from .rollup_view import RollupView
 
 POINTS_MAX = 2  # of a cell's records, its first and last are all there are
-UNIT_ROWS = 500  # so few records are read as fast as a finer map of them
+UNIT_ROWS = 250  # so few records are read as fast as a finer map of them
+STRETCH_ROWS = 50  # so few are read as fast as the key is descended a second time
 SCAN_ROWS = 3000  # likewise, if the caller finds enough among so many
 DENSE_ROWS = 50_000  # of a larger unit the matches may lie together behind all the others
 
@@ -103,6 +104,9 @@ class _Unit:
 
     def stretches(self) -> list[tuple[int, int, int]]:
         """Where its records may be: first, last and how many, newest first and apart."""
+        if self.rows <= STRETCH_ROWS:
+            counts, firsts, lasts = zip(*self.cells, strict=True)
+            return [(min(firsts), max(lasts), sum(counts))]
         found: list[tuple[int, int, int]] = []
         for stretch in sorted(chain.from_iterable(map(_stretches, self.cells))):
             if found and stretch[0] <= found[-1][1]:

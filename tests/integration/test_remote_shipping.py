@@ -22,6 +22,7 @@ from app.api.service import SERVICE
 from app.config import Settings
 from app.domain.shipped import BYTES_MAX, item_of
 from app.errors import NotYetCommitted
+from app.pipeline.remote import RemoteLedger
 from tests.support.host import CALL, NOWHERE
 from tests.support.samples import action, audit, metric
 from tests.support.world import (
@@ -349,6 +350,45 @@ def test_what_the_ledger_refuses_is_counted_and_set_aside(
     assert metric("opsledger_lost_total", kind="action", reason="refused") == lost + 1
     (kept,) = host.settings.spool_dir.glob("refused-*")
     assert b'"status":"splendid"' in kept.read_bytes()
+
+
+def test_bytes_that_are_no_record_hold_nothing_up(
+    live: World, host_at: Callable[..., Host]
+) -> None:
+    """They are set aside as they are, and counted; the records around them arrive."""
+    who = live.settle(["logs:write"])
+    lost = metric("opsledger_lost_total", kind="unknown", reason="refused")
+    with served(live.app) as port:
+        host = host_at(port, who.secret)
+        host.opsledger.shipper._spool.append(b"no\trecord")
+        made = host.log(who.tenant_id)
+        eventually(host.emptied)
+    assert [row["id"] for row in rows(live, "action_logs", who.tenant_id)] == [made]
+    assert metric("opsledger_lost_total", kind="unknown", reason="refused") == lost + 1
+    (kept,) = host.settings.spool_dir.glob("refused-*")
+    assert kept.read_bytes() == b"no\trecord"
+
+
+def test_what_is_sent_again_is_counted_once(live: World, host_at: Callable[..., Host]) -> None:
+    """As lost, if the ledger refuses it each time."""
+    who = live.settle(["logs:write"])
+    good = action(tenant_id=who.tenant_id)
+    odd = lines_of(action(tenant_id=who.tenant_id)).replace(b"\tsuccess\t", b"\tsplendid\t")
+    reasons = [("action", "refused"), ("unknown", "refused")]
+
+    def lost() -> list[float]:
+        return [metric("opsledger_lost_total", kind=kind, reason=why) for kind, why in reasons]
+
+    before = lost()
+    with served(live.app) as port:
+        settings = host_at(port, who.secret).settings
+        settings.spool_dir.mkdir(parents=True, exist_ok=True)
+        ledger, shipment_id = RemoteLedger(settings), uuid4()
+        for _ in range(3):
+            ledger.publish(shipment_id, (lines_of(good), odd, b"no record"))
+        eventually(lambda: ledger.confirmed([shipment_id]) == {shipment_id})
+        ledger.close()
+    assert lost() == [count + 1 for count in before]
 
 
 def test_a_large_shipment_goes_in_several_requests(
