@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -47,7 +47,7 @@ def run(smoke: bool) -> dict[str, float]:
         }
         rates: dict[str, list[float]] = {name: [] for name in made}
         for _ in range(1 if smoke else ROUNDS):
-            line.put(rows)
+            line.commit(line.bodies(rows))
             for name, destination in made.items():
                 rates[name].append(line.drain(destination, rows))
     return {f"forward.{name}_per_s": median(found) for name, found in rates.items()}
@@ -112,12 +112,15 @@ class Line:
         with self._database.unrestricted_unsafe() as session:
             forwarding.change_destination(session, destination, {"state": state.value})
 
-    def put(self, rows: int) -> float:
-        """Commit records; the seconds that took."""
-        bodies = [
+    def bodies(self, rows: int) -> list[bytes]:
+        """So many new records, as shipments."""
+        return [
             b"\n".join(encode(action(self._tenant_id)) for _ in range(BATCH))
             for _ in range(rows // BATCH)
         ]
+
+    def commit(self, bodies: Sequence[bytes]) -> float:
+        """Commit shipments; the seconds that took."""
         begun = time.perf_counter()
         for body in bodies:
             self._persister.persist(uuid4(), body)

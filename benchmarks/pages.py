@@ -35,8 +35,11 @@ PAINTED = """() => document.querySelector('tr.row')
   && performance.getEntriesByName('first-contentful-paint')[0]?.startTime"""
 CHANGED = """wanted => new Promise(done => {
   const from = performance.now();
-  document.body.addEventListener('htmx:afterSettle', () => requestAnimationFrame(
-    () => setTimeout(() => done(performance.now() - from))), {once: true});
+  document.body.addEventListener('htmx:afterSettle', function settled(event) {
+    if (event.detail.target.id !== 'results') return;
+    document.body.removeEventListener('htmx:afterSettle', settled);
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - from)));
+  });
   document.querySelector(`label.choice input[value=${wanted}]`).click();
 })"""
 ROW_COUNT = "() => document.querySelectorAll('tr.row').length"

@@ -32,13 +32,6 @@ def postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
-    """And a broker."""
-    with EmbeddedBroker(tmp_path / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
 def product(
     postgres: EmbeddedPostgres, broker: EmbeddedBroker, tmp_path: Path
 ) -> Iterator[Product]:

@@ -39,6 +39,8 @@ def test_axe_finds_nothing_on_any_page_light_or_dark_and_phones_show_all(
     visitor = visit()
     found = wrong_with(visitor, ("/sign-in", urlsplit(link).path))
     visitor.page.click(".event-title")
+    visitor.page.wait_for_selector("dl.facts")
+    visitor.settle()
     found["a record by a link"] = in_both_schemes(visitor)
     keeper = visit(site.operator().secret)
     of_operators = ("/keys", f"/keys?tenant={lived_in.tenant_id}", "/storage")

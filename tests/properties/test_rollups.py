@@ -177,7 +177,8 @@ def test_the_map_leaves_out_no_record_that_matches(
     assert all(older.last < newer.first for newer, older in pairwise(found))
     for window in found:
         inside = [one for one in matching if window.first <= one.created_at <= window.last]
-        assert low is not None or len(inside) <= window.matching
+        if low is None:  # of slow ones a cell does not tell how many
+            assert len(inside) <= window.matching
         if low is None and asked == (None, None):
             assert len(inside) == window.matching
         matching = [one for one in matching if one not in inside]

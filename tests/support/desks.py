@@ -87,12 +87,13 @@ class Desk:
     tenant: UUID
     fake: Fake | None
     world: World
+    made: int = 0
 
     def make(self, **values: Any) -> Any:
         """A new thing; each contact has an address of its own."""
         given = {**NEW[self.name], **values}
         if self.name == "crm" and "email" not in values:
-            self.made = getattr(self, "made", 0) + 1
+            self.made += 1
             given["email"] = f"p{self.made}@example.com"
         method = "send" if self.name == "email" else "create"
         return getattr(self.call, method)(self.tenant, given)
@@ -150,10 +151,7 @@ def desk(request: pytest.FixtureRequest, calling_world: World) -> Iterator[Desk]
             put_account(
                 session, tenant, name, provider=provider, options=options, credentials=locked
             )
-        action_type = FIRST.get(
-            name, f"{name}_create_{'ticket' if name == 'helpdesk' else 'event'}"
-        )
-        call = Direct(providers, Capability(name), action_type)
+        call = Direct(providers, Capability(name), FIRST[name])
         yield Desk(name, provider, call, tenant, fake, world)
         with world.maintenance.unrestricted_unsafe() as session:
             delete_account(session, tenant, name)
