@@ -93,7 +93,7 @@ def _insert(state: ORMExecuteState, mapper: Mapper[Any]) -> Any:
     result = state.invoke_statement()
     given: Any = state.parameters
     rows = given if isinstance(given, list) else [given] if given else [_values(state.statement)]
-    _note_created(state.session, mapper, rows)
+    _note_created(state.session, mapper, rows, len(rows))
     return result
 
 
@@ -172,7 +172,7 @@ def _insert_mappings(
 ) -> None:
     rows, found = list(mappings), inspect(mapper).mapper
     plain(mapper, rows, *more, **options)
-    _note_created(session, found, rows)
+    _note_created(session, found, rows, len(rows))
 
 
 def _update_mappings(session: Session, plain: Any, mapper: Any, mappings: Iterable[Change]) -> None:
@@ -186,26 +186,32 @@ def _save_objects(
     session: Session, plain: Any, objects: Iterable[Any], *more: Any, **options: Any
 ) -> None:
     items = list(objects)
-    states = [inspect(item) for item in items]
-    new = [item for item, state in zip(items, states, strict=True) if state.key is None]
+    new: dict[Mapper[Any], list[Any]] = {}
     known: dict[Mapper[Any], list[tuple[Any, ...]]] = {}
-    for state in states:
-        if state.key is not None:
+    for state in map(inspect, items):
+        if _audited(state.mapper) is None:
+            continue
+        if state.key is None:
+            new.setdefault(state.mapper, []).append(state.obj())
+        else:
             known.setdefault(state.mapper, []).append(tuple(state.identity or ()))
     with ExitStack() as stack:
         for mapper, keys in known.items():
             stack.enter_context(_noting_updates(session, mapper, keys))
         plain(items, *more, **options)
-    for mapper in dict.fromkeys(inspect(item).mapper for item in new):
-        names = {*_key_names(mapper), *(_audited(mapper) or ())}
-        _note_created(
-            session,
-            mapper,
-            [_now(item, sorted(names)) for item in new if type(item) is mapper.class_],
-        )
+    for mapper, made in new.items():
+        names = sorted({*_key_names(mapper), *(_audited(mapper) or ())})
+        rows = [_now(item, names) for item in made[:BULK_ROWS_MAX]]
+        _note_created(session, mapper, rows, len(made))
 
 
-def _note_created(session: Session, mapper: Mapper[Any], rows: list[Change]) -> None:
+def _note_created(session: Session, mapper: Mapper[Any], rows: list[Change], count: int) -> None:
+    """Note new rows.
+
+    Args:
+        rows: all of them, or the first BULK_ROWS_MAX.
+        count: how many there are.
+    """
     names = _audited(mapper)
     if names is None:
         return
@@ -213,9 +219,9 @@ def _note_created(session: Session, mapper: Mapper[Any], rows: list[Change]) -> 
         new = {name: row[name] for name in names if name in row}
         keys = [row.get(name) for name in _key_names(mapper)]
         key = "/".join(map(str, keys)) if None not in keys else "unknown"
-        _note(session, "create", mapper, key, None, new, bulk=len(rows))
-    if len(rows) > BULK_ROWS_MAX:
-        _note(session, "create", mapper, "many", None, None, bulk=len(rows) - BULK_ROWS_MAX)
+        _note(session, "create", mapper, key, None, new, bulk=count)
+    if count > BULK_ROWS_MAX:
+        _note(session, "create", mapper, "many", None, None, bulk=count - BULK_ROWS_MAX)
 
 
 @contextmanager

@@ -69,8 +69,8 @@ _GUARDED_EVENTS = frozenset({"socket.connect", "socket.sendto", "socket.sendmsg"
 
 @contextmanager
 def guarding(destinations: Destinations) -> Iterator[None]:
-    """Refuse this thread every connection to an address that is not allowed, whoever makes it: for
-    libraries that resolve names and follow redirects by themselves.
+    """Refuse this thread every connection to an address that is not allowed, whatever makes it
+    there: for libraries that resolve names and follow redirects by themselves, in no other thread.
 
     Raises:
         DestinationRefused: within, at the connection.
@@ -93,7 +93,7 @@ def _guard(event: str, arguments: tuple[Any, ...]) -> None:
     if event not in _GUARDED_EVENTS:
         return
     destinations = getattr(_guarded, "destinations", None)
-    if destinations is None:
+    if destinations is None or arguments[1] is None:  # None: on a connection that was judged
         return
     address = arguments[1]
     # A name here would be resolved after it was judged; a path is a socket of this machine.

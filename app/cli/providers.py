@@ -184,10 +184,8 @@ def _rotate_channels(session: Any) -> int:
     """Encrypt what is secret of channels, that of old ones for the first time; of how many."""
     vault, told = _providers().vault, 0
     for channel in alert_rules.list_kept_channels(session):
-        tenant_id, kept = (
-            channel.tenant_id,
-            Kept(channel.target, channel.credentials, channel.secret),
-        )
+        tenant_id = channel.tenant_id
+        kept = Kept(channel.target, channel.credentials, channel.secret)
         try:
             target, secret = open_target(vault, tenant_id, channel.id, kept)
             fresh = keep_target(vault, tenant_id, channel.id, channel.kind, target, secret)

@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
+from math import isnan
 from statistics import median
 
 LEVEL_READINGS = 24  # of a level, and of the swings of a series
@@ -95,7 +96,8 @@ class Watcher:
 
     def score(self, value: float) -> Beyond | None:
         """What is beyond all before, if anything is and it is not told already; NaN is a gap."""
-        if value != value:  # noqa: PLR0124 - NaN
+        if isnan(value):
+            self._readings.append(value)  # a gap keeps its place in the day
             return None
         beaten = [
             found
@@ -112,20 +114,23 @@ class Watcher:
         return worst
 
     def _figures(self, value: float) -> dict[Look, float]:
-        before = self._readings
         figures = {Look.READING: value}
-        if before:
-            recent = list(islice(reversed(before), JUMP_READINGS))
+        recent = self._recent(JUMP_READINGS)
+        if recent:
             figures[Look.JUMP] = value - median(recent)
-            self._steps.append(abs(value - before[-1]))
+            self._steps.append(abs(value - recent[0]))
             figures[Look.SWINGS] = sum(self._steps) / len(self._steps)
         same_time = self._same_time()
         if same_time:
             figures[Look.DAILY] = value - median(same_time)
-        before.append(value)
-        level = list(islice(reversed(before), LEVEL_READINGS))
+        self._readings.append(value)
+        level = self._recent(LEVEL_READINGS)
         figures[Look.LEVEL] = sum(level) / len(level)
         return figures
+
+    def _recent(self, count: int) -> list[float]:
+        """The last readings, the newest first, without gaps."""
+        return list(islice((one for one in reversed(self._readings) if not isnan(one)), count))
 
     def _same_time(self) -> list[float]:
         """About this time of each day before; nothing of fewer days than make a habit."""
@@ -134,6 +139,8 @@ class Watcher:
             place = len(known) - day * self._daily
             if place < 0:
                 break
-            near = range(max(place - 1, 0), min(place + 2, len(known)))
-            found.append(median(known[one] for one in near))
+            near = [known[one] for one in range(max(place - 1, 0), min(place + 2, len(known)))]
+            near = [one for one in near if not isnan(one)]
+            if near:
+                found.append(median(near))
         return found if len(found) >= DAYS_MIN else []

@@ -115,10 +115,11 @@ class Turn:
     def _rows_max(self) -> int:
         """How many records are sent at once: few, as long as it is not known that they arrive."""
         usual = min(self._sink.rows_max, PAGE_ROWS)
+        if SINKS[self._to.sink].drops_repeats:
+            return usual  # and may know a repeat only by the same page
         doubt = self._to.unsure_at
-        if doubt is None or SINKS[self._to.sink].drops_repeats:
-            return rows_at_once(usual, self._failures, None)
-        return rows_at_once(usual, self._failures, (self._clock() - doubt).total_seconds())
+        calm_s = None if doubt is None else (self._clock() - doubt).total_seconds()
+        return rows_at_once(usual, self._failures, calm_s)
 
     def _test(self) -> None:
         record_id = uuid7()

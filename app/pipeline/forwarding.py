@@ -176,17 +176,26 @@ class Forwarder:
             self._set_aside(held, error, "denied")
         except Exception as error:
             log.exception("turn failed", destination=str(to.id))
-            self._set_aside(held, SinkError(f"Internal error: {type(error).__name__}"), "internal")
+            failure = SinkError(f"Internal error: {type(error).__name__}", unsure=True)
+            self._set_aside(held, failure, "internal")
         self._release(held)
 
     def _set_aside(self, held: Claimed, error: SinkError, reason: str) -> None:
-        """Leave a destination alone that could not even be tried."""
+        """Leave a destination alone whose turn failed as a whole."""
         to, now = held.destination, self._clock()
         FORWARD_FAILURES.labels(to.sink, reason).inc()
         due_at = due_after(now, pause_s(to.failures + 1, 1.0, None, denied=True))
         try:
             with self._database.unrestricted_unsafe() as session:
-                note_failure(session, held, error.detail, now=now, due_at=due_at, again=0)
+                note_failure(
+                    session,
+                    held,
+                    error.detail,
+                    now=now,
+                    due_at=due_at,
+                    again=0,
+                    unsure=error.unsure,
+                )
                 if to.test_asked_at is not None:
                     note_test(session, held, now=now, taken=False, words=error.detail)
         except (LeaseLost, StoreUnavailable, QueryTimeout) as failure:

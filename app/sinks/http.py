@@ -27,7 +27,8 @@ WORDS_CHARS_MAX = 300
 URL_CHARS_MAX = 2000
 GZIP_LEVEL = 1  # a fifth of the bytes at a tenth of the time of the usual level
 CONTENT = frozenset({400, 413, 422})  # about the records
-UNSENT = (ConnectTimeoutError, NewConnectionError, SSLError)  # before anything was sent
+UNSENT = (ConnectTimeoutError, NewConnectionError)  # before anything was sent
+UNHEARD = frozenset({502, 504})  # a gateway does not know what the server behind it took
 DENIED = frozenset({401, 402, 403, 404, 405, 407, 410, 411, 415})  # about the way they come
 
 
@@ -125,6 +126,9 @@ class Poster:
             return _read(answer, deadline)
         except ForbiddenAddress as error:
             raise SinkError(str(error), denied=True) from error
+        except SSLError as error:  # of the handshake, or of any byte after it
+            refused = "CERTIFICATE_VERIFY_FAILED" in str(error)
+            raise SinkError(f"TLS: {_reason(error)}", denied=refused, unsure=not refused) from error
         except HTTPError as error:
             unsure = not isinstance(error, UNSENT)
             raise SinkError(f"No answer: {_reason(error)}", unsure=unsure) from error
@@ -150,6 +154,7 @@ def refusal(answer: Answer) -> SinkError:
         permanent=answer.status in CONTENT,
         denied=answer.status in DENIED or 300 <= answer.status < 400,
         retry_after_s=retry_after_s(answer.headers.get("retry-after")),
+        unsure=answer.status in UNHEARD,
     )
 
 

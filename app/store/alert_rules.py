@@ -138,9 +138,8 @@ def put_credentials(
 ) -> None:
     """Keep secrets that were encrypted anew, and no longer in the clear."""
     where = (AlertChannelRow.tenant_id == tenant_id, AlertChannelRow.id == channel_id)
-    in_the_clear = dict(zip(("target", "secret"), ("", None), strict=True))
-    statement = update(AlertChannelRow).where(*where)
-    session.execute(statement.values(credentials=credentials, **in_the_clear))
+    kept = {"credentials": credentials, "target": "", "secret": None}
+    session.execute(update(AlertChannelRow).where(*where).values(**kept))
 
 
 def delete_channel(session: Session, tenant_id: UUID, channel_id: UUID) -> None:

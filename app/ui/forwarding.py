@@ -8,7 +8,7 @@ from werkzeug.datastructures import MultiDict
 from ..domain.access import Scope
 from .client import ApiProblem, ask, tell
 from .destination_form import changes_of, fields_of, form_values, new_of, usual_fields
-from .pages import Page, form, lead_to, page, pages_named, render
+from .pages import Page, form, form_again, lead_to, page, pages_named, render
 
 blueprint = pages_named("forwarding_page")
 
@@ -45,7 +45,7 @@ def make_destination() -> Page:
     try:
         made = tell("POST", "/forwarding/destinations", new_of(sent)).body
     except ApiProblem as problem:
-        return _refused(problem, _show_new(sent, problem=problem))
+        return form_again(problem, _show_new(sent, problem=problem))
     if made["secret"]:
         return _show(made["id"], made=made)
     return lead_to(f"/forwarding/{made['id']}", "destination-made")
@@ -68,7 +68,7 @@ def change_destination(destination_id: str) -> Page:
     try:
         tell("PATCH", path, changes_of(sink, sent))
     except ApiProblem as problem:
-        return _refused(problem, _show(destination_id, fields=sent, problem=problem))
+        return form_again(problem, _show(destination_id, fields=sent, problem=problem))
     return lead_to(f"/forwarding/{destination_id}", "destination-changed")
 
 
@@ -97,7 +97,7 @@ def replay_window(destination_id: str) -> Page:
     try:
         tell("POST", f"/forwarding/destinations/{destination_id}/replay", window)
     except ApiProblem as problem:
-        return _refused(problem, _show(destination_id, window=sent, problem=problem))
+        return form_again(problem, _show(destination_id, window=sent, problem=problem))
     return lead_to(f"/forwarding/{destination_id}", "replay-asked")
 
 
@@ -108,14 +108,6 @@ def settle_letters(destination_id: str, verb: str) -> Page:
     chosen = {"ids": [one for one in (flask.request.form.get("letter"),) if one]}
     tell("POST", f"/forwarding/destinations/{destination_id}/dead-letters/{verb}", chosen)
     return lead_to(f"/forwarding/{destination_id}", LETTERS[verb])
-
-
-def _refused(problem: ApiProblem, shown: flask.Response) -> flask.Response:
-    """The form again, with what is wrong."""
-    if problem.status not in (400, 409):
-        raise problem
-    shown.status_code = problem.status
-    return shown
 
 
 def _show_new(fields: MultiDict[str, str], **more: Any) -> flask.Response:

@@ -226,3 +226,11 @@ def _from_http(error: HTTPException) -> tuple[flask.Response, int] | flask.Respo
     if (error.code or 500) < 400:  # a redirect
         return flask.make_response(error.get_response())
     return show_problem(error.code or 500, error.description or "")
+
+
+def form_again(problem: ApiProblem, shown: flask.Response) -> flask.Response:
+    """The form again, with what is wrong."""
+    if problem.status not in (400, 409):
+        raise problem
+    shown.status_code = problem.status
+    return shown

@@ -12,7 +12,7 @@ from ..domain.alert_rules import CELL_NAMES, Comparison, Figure, Severity
 from ..domain.records import Kind
 from .alerts import says, write_figure
 from .client import ApiProblem, ask, tell
-from .pages import Page, form, lead_to, page, pages_named, render
+from .pages import Page, form, form_again, lead_to, page, pages_named, render
 
 blueprint = pages_named("rules_pages")
 
@@ -75,7 +75,7 @@ def make_channel() -> Page:
     try:
         made = tell("POST", "/alerts/channels", sent).body
     except ApiProblem as problem:
-        return _refused(problem, _show_channels(sent=sent, problem=problem))
+        return form_again(problem, _show_channels(sent=sent, problem=problem))
     if made["secret"]:
         return _show_channels(made=made)
     return lead_to("/alerts/channels", "channel-made")
@@ -102,16 +102,8 @@ def _send(rule_id: str, method: str, path: str, done: str) -> Page:
             return _show(rule_id, sent, trial=trial, tried=says(rule_of(sent)))
         tell(method, path, rule_of(sent))
     except ApiProblem as problem:
-        return _refused(problem, _show(rule_id, sent, problem=problem))
+        return form_again(problem, _show(rule_id, sent, problem=problem))
     return lead_to("/alerts", done)
-
-
-def _refused(problem: ApiProblem, shown: flask.Response) -> flask.Response:
-    """The form again, with what is wrong."""
-    if problem.status not in (400, 409):
-        raise problem
-    shown.status_code = problem.status
-    return shown
 
 
 def _show(rule_id: str, fields: MultiDict[str, str], **more: Any) -> flask.Response:

@@ -59,6 +59,15 @@ def test_what_was_never_so_is_told_at_its_first_reading_and_once(
         )
 
 
+def test_what_is_usual_by_day_and_not_by_this_hour_is_told_of_a_series_with_nights() -> None:
+    """Gaps keep their place: the same time of the day before is not as many readings ago."""
+    hours = [math.nan] * 8 + [0.0] * 4 + [100.0] * 6 + [math.nan] * 6
+    series = hours * 30
+    series[24 * 20 + 9] = 100.0
+    found = scored(series, 24)
+    assert [place for place, one in found.items() if one.look is Look.DAILY] == [24 * 20 + 9]
+
+
 def test_what_is_usual_by_day_and_not_by_this_hour_is_told() -> None:
     """The value of noon at midnight is beyond no reading, but beyond all midnights."""
     series = [100.0 if place % 24 >= 12 else 0.0 for place in range(24 * 30)]

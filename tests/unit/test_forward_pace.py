@@ -28,8 +28,8 @@ def test_it_grows_with_the_time_since_the_last_doubt(
     assert rows_at_once(usual, 0, calm_s) <= rows_at_once(usual, 0, calm_s + later_s)
 
 
-def test_it_is_ten_at_first_and_all_after_half_a_minute() -> None:
-    """Twice as many every five seconds; and all at once where there was no doubt."""
+def test_it_is_ten_at_first_and_all_after_a_good_minute() -> None:
+    """Twice as many every ten seconds; and all at once where there was no doubt."""
     calm = (0.0, CALM_S, 2 * CALM_S, 7 * CALM_S)
     assert [rows_at_once(1000, 0, one) for one in calm] == [10, 20, 40, 1000]
     assert rows_at_once(1000, 1, None) == 1000

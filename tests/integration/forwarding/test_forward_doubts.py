@@ -11,7 +11,7 @@ from app.store.forward_progress import begin_cursors
 from app.store.forwarding import Claimed, claim_next
 from app.store.session import Database
 from tests.integration.forwarding.test_forwarding import actions, got, webhook
-from tests.support.forwarding import Line, act, shown
+from tests.support.forwarding import Line, act, made, shown
 from tests.support.receiver import Receiver, receiving
 from tests.support.tails import ids
 from tests.support.world import (
@@ -39,9 +39,13 @@ def test_where_it_is_not_known_what_arrived_few_records_are_sent_at_a_time(
     receiver.status = 503
     line.run()
     assert shown(who, destination)["unsure_at"] is None
-    receiver.judge = lambda _: 0  # it hangs up
+    receiver.status = 504  # a gateway, which does not know
     line.run(later_s=10)
-    assert shown(who, destination)["unsure_at"]
+    told = shown(who, destination)["unsure_at"]
+    assert told
+    receiver.judge = lambda _: 0  # it hangs up
+    line.run(later_s=30)
+    assert shown(who, destination)["unsure_at"] > told
     receiver.judge, receiver.status, receiver.got = None, 200, []
     act(who, destination, "resume")
     line.run()
@@ -53,6 +57,21 @@ def test_where_it_is_not_known_what_arrived_few_records_are_sent_at_a_time(
     receiver.got = []
     line.run(later_s=60)
     assert [len(json.loads(body)) for _, body in receiver.got] == [len(more)]
+
+
+def test_who_knows_a_repeat_by_its_page_is_sent_the_same_page(
+    world: World, line: Line, receiver: Receiver
+) -> None:
+    """However often it failed: a part of it under another name would be there twice."""
+    who = world.settle()
+    made(who, "elasticsearch", {"url": receiver.url, "compress": False}, kinds=["action"])
+    world.put(*actions(who, 8 * TRIAL_ROWS))
+    receiver.status = 503
+    for _ in range(4):
+        line.run(later_s=300)
+    bodies = {body for _, body in receiver.got}
+    assert len(receiver.got) == 4
+    assert [body.count(b"\n") for body in bodies] == [2 * 8 * TRIAL_ROWS]
 
 
 def test_a_thread_is_left_to_those_that_are_well(
