@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, null, select, text, update
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
@@ -138,8 +138,8 @@ def put_credentials(
 ) -> None:
     """Keep secrets that were encrypted anew, and no longer in the clear."""
     where = (AlertChannelRow.tenant_id == tenant_id, AlertChannelRow.id == channel_id)
-    kept = {"credentials": credentials, "target": "", "secret": None}
-    session.execute(update(AlertChannelRow).where(*where).values(**kept))
+    statement = update(AlertChannelRow).where(*where)
+    session.execute(statement.values(credentials=credentials, target="", secret=null()))
 
 
 def delete_channel(session: Session, tenant_id: UUID, channel_id: UUID) -> None:
